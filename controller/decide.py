@@ -1,0 +1,448 @@
+"""Where a rollout goes next: the 180 rule as a pure state machine.
+
+Everything that moves a rollout from one phase to another stands in this file, one function per phase, and nothing here
+reads a clock, a disk or a network: the same arguments give the same decision. ``steps`` says what to ask of a fleet.
+
+Theory. A candidate may serve unpromoted from T0 (the first ``activate``) until ``T0 + budget.limit`` and not a second
+longer. Three clocks hold that promise, each alone sufficient: this state machine, the deadline ``T0 + budget.end``
+that every node keeps on its own disk, and the end of every leased weight. Forward moves need everything to be seen and
+right; moves toward last good need nothing but a reason, and the first reason wins:
+
+    measured harm, crash, unready          HARM        revert commit, quarantine           -> REVERTED
+    could not look, no clear PASS          BLIND       git untouched, one retry            -> HELD
+    operator, freeze window, incident      HOLD        git untouched, again when it clears -> HELD
+    a newer commit                         SUPERSEDED  git untouched, the newer one starts -> SUPERSEDED
+
+Behind a one-way door (``on_deadline = "freeze"``) "back to last good" reads "stay, stop the roll, and page".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from controller import steps
+from controller.model import (
+    CLOSED,
+    IN_FLIGHT,
+    Action,
+    Cause,
+    Decision,
+    Lane,
+    NodeView,
+    Observation,
+    Order,
+    Outcome,
+    Phase,
+    Rollout,
+)
+
+LOOK = 1.0
+"""Seconds between looks when nothing happens sooner."""
+SETTLE_ATTEMPTS = 3
+
+CLOSING = {
+    Cause.HARM: Phase.REVERTED,
+    Cause.BLIND: Phase.HELD,
+    Cause.HOLD: Phase.HELD,
+    Cause.SUPERSEDED: Phase.SUPERSEDED,
+}
+
+
+def decide(rollout: Rollout, seen: Observation, now: float) -> Decision:
+    """Where ``rollout`` goes next, what to ask of the fleet, and when to look again.
+
+    ``now`` and ``Decision.wake_at`` are seconds on the clock that ``rollout.clock`` names.
+    """
+    after = PHASES[rollout.phase](rollout, seen, now)
+    order = seen.order
+    if order is not None and after.orders_read < order.row:
+        after = replace(after, orders_read=order.row)
+    return Decision(after, tuple(asks(after, seen, now)), wake_at(after, now))
+
+
+def take_over(rollout: Rollout, generation: int, clock: str, now: float) -> Rollout:
+    """The rollout as a controller finds it that did not lead it before.
+
+    On the same clock the times in it still mean something and it simply goes on. On another clock no time may be
+    compared: what is in flight goes back, because nobody can say how long it has served.
+    """
+    rollout = replace(rollout, generation=generation)
+    if rollout.clock == clock:
+        return rollout
+    rollout = replace(rollout, clock=clock, entered_at=now, settle_t0=now, t0=None, watch_from=None)
+    if rollout.phase in IN_FLIGHT:
+        why = "The controller that led this rollout is gone and its clock with it."
+        return back(rollout, Cause.BLIND, why, "controller lost in flight", now)
+    return rollout
+
+
+def watch_end(rollout: Rollout) -> float:
+    """When the watch is over, at the latest when deploy and watch are both used up."""
+    assert rollout.watch_from is not None
+    assert rollout.t0 is not None
+    budget = rollout.budget
+    return min(rollout.watch_from + budget.watch, rollout.t0 + budget.deploy + budget.watch)
+
+
+# ---- moving -------------------------------------------------------------------------------------------------------
+
+
+def enter(rollout: Rollout, phase: Phase, why: str, short: str, now: float, **changes: object) -> Rollout:
+    """The only place where a phase changes: it stamps the time and the sentence."""
+    return replace(rollout, phase=phase, entered_at=now, why=why, short=short[:72], **changes)  # type: ignore[arg-type]  # replace() checks names at run time
+
+
+def back(rollout: Rollout, cause: Cause, why: str, short: str, now: float) -> Rollout:
+    """Turn toward last good, or stay where a one-way door was passed."""
+    verdict_at = now if rollout.phase in IN_FLIGHT else rollout.verdict_at
+    if rollout.stays and rollout.phase in IN_FLIGHT:
+        why = f"Frozen behind a one-way door, nothing goes back: {why}"
+        return enter(rollout, Phase.STUCK, why, f"frozen: {short}", now, cause=cause, verdict_at=verdict_at)
+    if rollout.phase is Phase.PENDING:  # no node was asked for anything yet
+        return enter(rollout, CLOSING[cause], why, short, now, cause=cause)
+    return enter(rollout, Phase.REVERTING, why, short, now, cause=cause, verdict_at=verdict_at)
+
+
+def told_back(rollout: Rollout, seen: Observation, now: float) -> Rollout | None:
+    """A person, a freeze window or a newer commit ends the attempt."""
+    order = seen.order
+    if order is not None and order.verb == "abort":
+        return back(rollout, Cause.HOLD, f"{order.who} aborted it: {order.reason}", "aborted by an operator", now)
+    if order is not None and order.verb == "revert":
+        return back(rollout, Cause.HARM, f"{order.who} reverted it: {order.reason}", "reverted by an operator", now)
+    if seen.hold is not None:
+        why = f"{seen.hold.who} holds {rollout.environment}: {seen.hold.reason}"
+        return back(rollout, Cause.HOLD, why, "held by an operator", now)
+    if seen.closed_window is not None:
+        why = f"The freeze window {seen.closed_window!r} has begun."
+        return back(rollout, Cause.HOLD, why, f"freeze window {seen.closed_window}", now)
+    if seen.newer is not None and not rollout.lets_finish:
+        why = f"Commit {seen.newer[:7]} arrived in flight and wants something else."
+        return back(rollout, Cause.SUPERSEDED, why, f"superseded by {seen.newer[:7]}", now)
+    return None
+
+
+def harmed(rollout: Rollout, seen: Observation, now: float) -> Rollout | None:
+    """Something was measured that is bad: the verdict, or a node that saw the candidate crash."""
+    verdict = seen.verdict
+    if verdict is not None and verdict.outcome is Outcome.FAIL:
+        return back(rollout, Cause.HARM, verdict.why, verdict.short, now)
+    for lane, node, view in answers(rollout, seen, now):
+        app = view.apps.get(lane.app)
+        if app is not None and lane.candidate.digest in app.harmful:
+            said = app.went_back or "it did harm there before"
+            why = f"{lane.app} {lane.candidate.commit[:7]} was given up by {node}: {said}."
+            return back(rollout, Cause.HARM, why, f"{node} gave it up: {said}", now)
+    return None
+
+
+def blind(rollout: Rollout, seen: Observation, now: float) -> Rollout | None:
+    """Something could not be looked at, or a node went back without harm: nothing is proven, nothing goes on."""
+    verdict = seen.verdict
+    if verdict is not None and verdict.outcome is Outcome.INCIDENT:
+        return back(rollout, Cause.HOLD, verdict.why, verdict.short, now)
+    if verdict is not None and verdict.outcome is Outcome.ERROR:
+        return back(rollout, Cause.BLIND, verdict.why, verdict.short, now)
+    for lane in rollout.lanes:
+        for node in lane.nodes:
+            view = seen.answers(node, now)
+            if view is None:
+                why = f"{node} has not answered for {seen.silence:.0f} s, so nobody can say how it does."
+                return back(rollout, Cause.BLIND, why, f"{node} does not answer", now)
+            app = view.apps.get(lane.app)
+            if app is not None and rollout.token in app.ended:
+                said = app.went_back or "its promise ended"
+                return back(rollout, Cause.BLIND, f"{node} went back by itself: {said}.", f"{node} went back", now)
+    return None
+
+
+def answers(rollout: Rollout, seen: Observation, now: float) -> Iterator[tuple[Lane, str, NodeView]]:
+    for lane in rollout.lanes:
+        for node in lane.nodes:
+            view = seen.answers(node, now)
+            if view is not None:
+                yield lane, node, view
+
+
+# ---- one function per phase ---------------------------------------------------------------------------------------
+
+
+def pending(rollout: Rollout, seen: Observation, now: float) -> Rollout:
+    if (turned := told_back(rollout, seen, now)) is not None:
+        return turned
+    if (turned := harmed(rollout, seen, now)) is not None:
+        return turned
+    order = seen.order
+    if order is not None and order.verb == "approve":
+        rollout = replace(rollout, approved=f"{order.who}: {order.reason}")
+    waits = "; ".join(waiting_for(rollout, seen, now))
+    if waits:
+        return replace(rollout, why=f"Waits for {waits}.", short=f"waits for {waits}"[:72])
+    count = len(rollout.lanes[0].waves) if len(rollout.lanes) == 1 else max(len(lane.waves) for lane in rollout.lanes)
+    why = f"Wave 1 of {count}: {', '.join(node for lane in rollout.lanes for node in lane.waves[0])} leave last good."
+    return enter(rollout, Phase.DEPLOYING, why, f"wave 1 of {count}", now, t0=now)
+
+
+def waiting_for(rollout: Rollout, seen: Observation, now: float) -> Iterator[str]:
+    """What must be true before T0: every node answers, holds nothing, is on the base and has the candidate's bits."""
+    if rollout.approved is None and any(lane.base is None for lane in rollout.lanes):
+        apps = ", ".join(lane.app for lane in rollout.lanes if lane.base is None)
+        command = f"turnabout approve {rollout.environment}"
+        yield f"an approval: first release of {apps}, with no last good to compare with ({command})"
+    for lane in rollout.lanes:
+        base = lane.base.digest if lane.base else None
+        for node in lane.nodes:
+            app = steps.app_on(lane, node, seen, now)
+            if app is None:
+                yield f"{node}, which does not answer"
+            elif app.pending is not None:
+                yield f"{node}, which still holds {app.pending.token}"
+            elif app.good != base or not steps.on(app, base):
+                yield f"{node}, which is not on last good"
+            elif lane.candidate.digest not in app.staged:
+                yield f"{node}, which is copying the candidate"
+
+
+def deploying(rollout: Rollout, seen: Observation, now: float) -> Rollout:
+    assert rollout.t0 is not None
+    turned = harmed(rollout, seen, now) or told_back(rollout, seen, now) or blind(rollout, seen, now)
+    if turned is not None:
+        return turned
+    if all(steps.led(lane, lane.canaries, seen, now) for lane in rollout.lanes):
+        controls = ", ".join(node for lane in rollout.lanes for node in lane.controls) or "none"
+        why = f"The canaries serve; on last good as control: {controls}."
+        return enter(rollout, Phase.WATCHING, why, "watching", now, watch_from=now)
+    if now > rollout.t0 + rollout.budget.deploy:
+        return overran(rollout, seen, now)
+    return rollout
+
+
+def overran(rollout: Rollout, seen: Observation, now: float) -> Rollout:
+    """Deploying took longer than its budget: harm if a node says that the candidate is not ready, else blindness."""
+    budget = rollout.budget.deploy
+    for lane, node, view in answers(rollout, seen, now):
+        app = view.apps.get(lane.app)
+        if app is not None and app.pending is not None and app.pending.token == rollout.token and not app.ready:
+            candidate = f"{lane.app} {lane.candidate.commit[:7]}"
+            why = f"{candidate} was not ready on {node} within the {budget:.0f} s of deploying."
+            return back(rollout, Cause.HARM, why, f"not ready on {node} within {budget:.0f} s", now)
+    why = f"Not every canary served within the {budget:.0f} s of deploying, and no node says why."
+    return back(rollout, Cause.BLIND, why, f"deploying took over {budget:.0f} s", now)
+
+
+def watching(rollout: Rollout, seen: Observation, now: float) -> Rollout:
+    turned = harmed(rollout, seen, now) or told_back(rollout, seen, now) or blind(rollout, seen, now)
+    if turned is not None:
+        return turned
+    if now < watch_end(rollout):
+        return rollout
+    verdict = seen.verdict
+    if verdict is None or verdict.outcome is not Outcome.PASS:
+        said = verdict.why if verdict is not None else "Nothing was measured."
+        return back(rollout, Cause.BLIND, f"The watch ended without a clear PASS. {said}", "no clear pass", now)
+    unseen = beside_control(rollout, seen, now)
+    if unseen is not None:
+        return back(rollout, Cause.BLIND, f"The watch ended, but {unseen}.", unseen, now)
+    return enter(rollout, Phase.PROMOTED, verdict.why, verdict.short, now, verdict_at=now, settle=1, settle_t0=now)
+
+
+def beside_control(rollout: Rollout, seen: Observation, now: float) -> str | None:
+    """What is missing for a PASS to mean "measured beside control nodes", or None."""
+    for lane in rollout.lanes:
+        for node in lane.canaries:
+            app = steps.app_on(lane, node, seen, now)
+            if app is None or app.pending is None or not steps.on(app, lane.candidate.digest):
+                return f"{node} does not serve the candidate"
+        base = lane.base
+        if base is not None and not any(
+            steps.on(steps.app_on(lane, node, seen, now), base.digest) for node in lane.controls
+        ):
+            return f"no control node of {lane.app} serves last good"
+    return None
+
+
+def promoted(rollout: Rollout, seen: Observation, now: float) -> Rollout:
+    """The row is written; what is left is to confirm, and to bring control nodes and stragglers along."""
+    order = seen.order
+    if order is not None and order.verb in ("abort", "revert"):
+        return leave(rollout, order, now)
+    if rollout.settled:
+        return rollout
+    if settled(rollout, seen, now):
+        why = f"Every node runs it. {rollout.why}" if rollout.phase is Phase.PROMOTED else "Every node runs it."
+        return enter(rollout, Phase.PROMOTED, why, rollout.short, now, settled=True, heading=None)
+    assert rollout.settle_t0 is not None
+    if now <= rollout.settle_t0 + rollout.budget.deploy + rollout.budget.margin:
+        return rollout
+    if rollout.settle < SETTLE_ATTEMPTS:
+        return replace(rollout, settle=rollout.settle + 1, settle_t0=now)
+    waiting = (node for lane in rollout.lanes for node in lane.nodes if not steps.settled(lane, node, seen, now))
+    late = ", ".join(waiting)
+    why = f"Promoted, but {late} will not come along. When it answers again, it is tried again by itself."
+    stuck = enter(rollout, Phase.STUCK, why, f"{late} will not come along", now)
+    return replace(stuck, heading=Phase.PROMOTED, settle=rollout.settle + 1, settle_t0=now)
+
+
+def settled(rollout: Rollout, seen: Observation, now: float) -> bool:
+    done = all(steps.settled(lane, node, seen, now) for lane in rollout.lanes for node in lane.nodes)
+    return done and steps.leases_ended(rollout, seen, now)
+
+
+def leave(rollout: Rollout, order: Order, now: float) -> Rollout:
+    """A person wants a promoted release gone: possible as long as every node has the one before it on its disk."""
+    refusal = ""
+    if rollout.stays:
+        refusal = "it is behind a one-way door: what it wrote, last good cannot read"
+    elif any(lane.base is None for lane in rollout.lanes):
+        refusal = "it is the first release, there is nothing to go back to"
+    if refusal:
+        return replace(rollout, why=f"The {order.verb} of {order.who} is refused: {refusal}.")
+    cause = Cause.HARM if order.verb == "revert" else Cause.HOLD
+    why = f"{order.who} took it back after its promotion: {order.reason}"
+    return enter(rollout, Phase.RETURNING, why, "taken back after promotion", now, cause=cause, heading=None)
+
+
+def reverting(rollout: Rollout, seen: Observation, now: float) -> Rollout:
+    return closing(rollout, Phase.REVERTING, seen, now)
+
+
+def returning(rollout: Rollout, seen: Observation, now: float) -> Rollout:
+    return closing(rollout, Phase.RETURNING, seen, now)
+
+
+def closing(rollout: Rollout, heading: Phase, seen: Observation, now: float) -> Rollout:
+    """Going back ends when every node said so, and not before: a late command must find its token ended."""
+    assert rollout.cause is not None
+    if all_back(rollout, seen, now) and steps.leases_ended(rollout, seen, now):
+        return enter(rollout, CLOSING[rollout.cause], rollout.why, rollout.short, now, heading=None)
+    started = rollout.t0 if rollout.t0 is not None and heading is Phase.REVERTING else rollout.entered_at
+    limit = rollout.budget.limit if started == rollout.t0 else rollout.budget.revert
+    if rollout.phase is Phase.STUCK or now <= started + limit:
+        return rollout
+    ends = tokens(rollout)
+    late = (node for lane in rollout.lanes for node in lane.nodes if not steps.back(lane, node, ends, seen, now))
+    names = ", ".join(late) or "a balancer"
+    why = f"{names} will not come back within the budget; the others are on last good. {rollout.why}"
+    return replace(rollout, phase=Phase.STUCK, entered_at=now, why=why, heading=heading)
+
+
+def tokens(rollout: Rollout) -> tuple[str, ...]:
+    """Every token of this rollout that a node may hold or may yet receive."""
+    return (rollout.token, *(f"{rollout.token}.settle{n}" for n in range(1, rollout.settle + 1)))
+
+
+def all_back(rollout: Rollout, seen: Observation, now: float) -> bool:
+    ends = tokens(rollout)
+    return all(steps.back(lane, node, ends, seen, now) for lane in rollout.lanes for node in lane.nodes)
+
+
+def stuck(rollout: Rollout, seen: Observation, now: float) -> Rollout:
+    """A page was sent; the work goes on all the same, and ends as it would have."""
+    if rollout.heading is Phase.PROMOTED:
+        after = promoted(replace(rollout, settle=min(rollout.settle, SETTLE_ATTEMPTS)), seen, now)
+        return again(rollout, after, now)
+    if rollout.heading is not None:
+        return closing(rollout, rollout.heading, seen, now)
+    order = seen.order
+    if order is not None and order.verb == "approve":  # frozen: a person decides that it is good after all
+        why = f"{order.who} approved the frozen release: {order.reason}"
+        return enter(rollout, Phase.PROMOTED, why, "approved while frozen", now, settle=1, settle_t0=now, cause=None)
+    return rollout
+
+
+def again(rollout: Rollout, after: Rollout, now: float) -> Rollout:
+    """A stuck promotion: settled, taken back, or tried again under a fresh token each time the last one has ended."""
+    if after.phase is Phase.RETURNING or after.settled:
+        return after
+    assert rollout.settle_t0 is not None
+    if now > rollout.settle_t0 + rollout.budget.deploy + rollout.budget.margin:
+        return replace(rollout, settle=rollout.settle + 1, settle_t0=now)
+    return rollout
+
+
+def stays_closed(rollout: Rollout, seen: Observation, now: float) -> Rollout:
+    return rollout
+
+
+PHASES: dict[Phase, Callable[[Rollout, Observation, float], Rollout]] = {
+    Phase.PENDING: pending,
+    Phase.DEPLOYING: deploying,
+    Phase.WATCHING: watching,
+    Phase.PROMOTED: promoted,
+    Phase.REVERTING: reverting,
+    Phase.RETURNING: returning,
+    Phase.STUCK: stuck,
+    Phase.REVERTED: stays_closed,
+    Phase.SUPERSEDED: stays_closed,
+    Phase.HELD: stays_closed,
+}
+
+
+# ---- what each phase asks of the fleet ----------------------------------------------------------------------------
+
+
+def asks(rollout: Rollout, seen: Observation, now: float) -> Iterator[Action]:
+    working_on = rollout.heading if rollout.phase is Phase.STUCK else rollout.phase
+    budget = rollout.budget
+    if working_on is Phase.PENDING:
+        yield from steps.stage(rollout, seen, now)
+    for lane in rollout.lanes:
+        if working_on in IN_FLIGHT and rollout.t0 is not None:
+            nodes = reached_wave(lane, seen, now)
+            yield from steps.lead(
+                rollout, lane, nodes, rollout.token, rollout.t0, (budget.end, budget.deploy), seen, now
+            )  # fmt: skip
+        elif working_on is Phase.PROMOTED and not rollout.settled and rollout.settle_t0 is not None:
+            yield from settling(rollout, lane, seen, now)
+        elif working_on in (Phase.REVERTING, Phase.RETURNING):
+            yield from going_back(rollout, lane, working_on is Phase.RETURNING, seen, now)
+
+
+def reached_wave(lane: Lane, seen: Observation, now: float) -> tuple[str, ...]:
+    """The nodes of the first wave that is not complete, earlier waves included."""
+    for wave in lane.waves:
+        if not steps.led(lane, wave, seen, now):
+            return wave
+    return lane.canaries
+
+
+def settling(rollout: Rollout, lane: Lane, seen: Observation, now: float) -> Iterator[Action]:
+    assert rollout.settle_t0 is not None
+    yield from steps.confirm(rollout, lane, seen, now)
+    if all(steps.settled(lane, node, seen, now) for node in lane.nodes):
+        if all(steps.settled(other, node, seen, now) for other in rollout.lanes for node in other.nodes):
+            yield from steps.end_leases(rollout, lane, seen, now)
+        return
+    ends = rollout.budget.deploy + rollout.budget.margin
+    chosen = steps.next_to_settle(lane, seen, now)
+    yield from steps.lead(
+        rollout, lane, chosen, rollout.settle_token, rollout.settle_t0, (ends, rollout.budget.deploy), seen, now
+    )  # fmt: skip
+
+
+def going_back(rollout: Rollout, lane: Lane, after_promotion: bool, seen: Observation, now: float) -> Iterator[Action]:
+    if all_back(rollout, seen, now):
+        yield from steps.end_leases(rollout, lane, seen, now)
+        return
+    until = now + rollout.budget.limit
+    at_once = steps.half_at_once(lane, seen, now) if after_promotion else frozenset(lane.nodes)
+    yield from steps.turn(
+        rollout, lane, tokens(rollout),
+        lambda node: steps.returning(rollout, lane, node) if after_promotion else None,
+        lambda node: node in at_once, seen, now, until,
+    )  # fmt: skip
+
+
+def wake_at(rollout: Rollout, now: float) -> float:
+    """The next moment at which this would decide otherwise though nothing happened; ``LOOK`` later at the latest."""
+    moments = [now + LOOK]
+    if rollout.phase is Phase.DEPLOYING and rollout.t0 is not None:
+        moments.append(rollout.t0 + rollout.budget.deploy)
+    if rollout.phase is Phase.WATCHING:
+        moments.append(watch_end(rollout))
+    if rollout.phase in (Phase.REVERTING, Phase.RETURNING):
+        moments.append(rollout.entered_at + steps.TRAFFIC_PATIENCE)
+    if rollout.phase in CLOSED:
+        return now + LOOK
+    return min(moment for moment in moments if moment > now)

@@ -1,0 +1,183 @@
+"""From what balancers and applications counted to one sample: both arms, in one look, zone by zone.
+
+Pure. Nodes count cumulatively; a sample holds what came between two looks, so that a missed look loses nothing. Which
+server belongs to which arm is decided here, and an event that may belong to neither arm is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from controller.model import Arm, Lane, NodeView
+
+OTHER = "other"
+"""The class of paths that no check names."""
+ENOUGH_FOR_P95 = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Events of one server and path class as one balancer counted them; ``buckets`` by latency."""
+
+    total: int = 0
+    bad: int = 0
+    clients: int = 0
+    bad_clients: int = 0
+    buckets: tuple[int, ...] = ()
+
+    def since(self, earlier: Counts | None) -> Counts:
+        if earlier is None:
+            return self
+        buckets = tuple(a - b for a, b in zip(self.buckets, earlier.buckets, strict=True)) or self.buckets
+        return Counts(
+            self.total - earlier.total,
+            self.bad - earlier.bad,
+            self.clients - earlier.clients,
+            self.bad_clients - earlier.bad_clients,
+            buckets,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """What one node counted until now: its balancer's events, and its application's own metrics."""
+
+    view: NodeView
+    since: float
+    """Boot time since when the counters run; another value means that they began at zero again."""
+    edges_ms: tuple[float, ...]
+    events: Mapping[tuple[str, str], Counts]
+    """(server, path class) to counts."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    metrics_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One zone and path class in one look: both arms' events, distinct clients and slow events."""
+
+    zone: str
+    path: str
+    canary: Counts
+    control: Counts
+    canary_slow: int
+    control_slow: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One look at one application. ``metrics`` are the applications' own counters by node, absolute."""
+
+    app: str
+    at: float
+    cells: tuple[Cell, ...]
+    canary_metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    control_metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    probes: Mapping[str, bool] = field(default_factory=dict)
+    """Node to whether the round trip from outside worked at this look."""
+
+
+def sample(lane: Lane, before: Mapping[str, Telemetry], after: Mapping[str, Telemetry], at: float) -> Sample:
+    """What happened on both arms between two looks, as all of the lane's balancers counted it."""
+    sums: dict[tuple[str, str, bool], Counts] = {}
+    for balancer in lane.nodes:
+        new, old = after.get(balancer), before.get(balancer)
+        if new is None or old is None:
+            continue
+        zone = next(name for name, nodes in lane.zones.items() if balancer in nodes)
+        for (server, path), counts in new.events.items():
+            arm = arm_of(lane, server, balancer, before, after)
+            if arm is None:
+                continue
+            earlier = old.events.get((server, path)) if old.since == new.since else None
+            gained = counts.since(earlier)
+            if gained.total:
+                key = (zone, path, arm == "canary")
+                sums[key] = plus(sums.get(key), gained)
+    cells = []
+    for zone, path in sorted({(zone, path) for zone, path, _ in sums}):
+        canary, control = sums.get((zone, path, True), Counts()), sums.get((zone, path, False), Counts())
+        edges = next(t.edges_ms for t in after.values())
+        slow = lane.slow_above_ms
+        cells.append(Cell(zone, path, canary, control, above(canary, edges, slow), above(control, edges, slow)))
+    return Sample(lane.app, at, tuple(cells), own(lane, after, canary=True), own(lane, after, canary=False))
+
+
+def arm_of(
+    lane: Lane, server: str, balancer: str, before: Mapping[str, Telemetry], after: Mapping[str, Telemetry]
+) -> str | None:
+    """Which arm a server's events between two looks belong to.
+
+    The canary's from the first request on: at the look before, the server had the candidate already or this balancer
+    sent it nothing. The control's only if it ran last good at both looks.
+    """
+    new, old = after.get(server), before.get(server)
+    if new is None or old is None:
+        return None
+    now_runs, then_ran = new.view.apps[lane.app].running, old.view.apps[lane.app].running
+    weights = before[balancer].view.weights
+    was_drained = all(weights.get(f"{backend}/{server}") == 0 for backend in lane.backends)
+    if now_runs == lane.candidate.digest and (then_ran == lane.candidate.digest or was_drained):
+        return "canary"
+    base = lane.base.digest if lane.base else None
+    return "control" if base is not None and now_runs == then_ran == base else None
+
+
+def plus(one: Counts | None, two: Counts) -> Counts:
+    if one is None:
+        return two
+    buckets = tuple(a + b for a, b in zip(one.buckets, two.buckets, strict=True))
+    return Counts(
+        one.total + two.total,
+        one.bad + two.bad,
+        one.clients + two.clients,
+        one.bad_clients + two.bad_clients,
+        buckets,
+    )
+
+
+def above(counts: Counts, edges_ms: tuple[float, ...], slow_above_ms: float | None) -> int:
+    """How many events took longer than ``slow_above_ms``, which is one of the edges."""
+    if slow_above_ms is None or not counts.buckets:
+        return 0
+    return sum(counts.buckets[edges_ms.index(slow_above_ms) + 1 :])
+
+
+def own(lane: Lane, telemetry: Mapping[str, Telemetry], canary: bool) -> dict[str, Mapping[str, float]]:
+    """The applications' own metrics by node, of one arm."""
+    base = lane.base.digest if lane.base else None
+    digest = lane.candidate.digest if canary else base
+    return {
+        node: seen.metrics
+        for node, seen in telemetry.items()
+        if node in lane.nodes and digest is not None and seen.metrics_of == digest and seen.metrics
+    }
+
+
+def slow_above(lane: Lane, telemetry: Mapping[str, Telemetry]) -> float | None:
+    """The latency that the slowest twentieth of last good's requests exceeded, in milliseconds, as one of the edges."""
+    rows = [counts for node, seen in telemetry.items() if node in lane.nodes for counts in seen.events.values()]
+    timed = [counts for counts in rows if counts.buckets]
+    total = sum(counts.total for counts in timed)
+    if total < ENOUGH_FOR_P95:
+        return None
+    edges = next(seen.edges_ms for seen in telemetry.values())
+    return next((edge for edge in edges if sum(above(c, edges, edge) for c in timed) <= total / 20), edges[-1])
+
+
+def arms(sample: Sample, paths: tuple[str, ...], once_per_client: bool) -> Iterator[tuple[str, str, Arm, Arm]]:
+    """(zone, path, canary, control) of the classes a check names; all of them when it names none."""
+    for cell in sample.cells:
+        if paths and cell.path not in paths:
+            continue
+        if once_per_client:
+            yield (
+                cell.zone, cell.path,
+                Arm(cell.canary.clients, cell.canary.bad_clients), Arm(cell.control.clients, cell.control.bad_clients),
+            )  # fmt: skip
+        else:
+            yield (
+                cell.zone, cell.path,
+                Arm(cell.canary.total, cell.canary.bad), Arm(cell.control.total, cell.control.bad),
+            )  # fmt: skip

@@ -1,0 +1,297 @@
+"""What a rollout's samples prove: a finding for each check, and the verdict, which is the worst of them.
+
+Pure. ``look`` folds one sample into the judge's state; ``verdict`` reads a state. FAIL may come at any look; PASS comes
+only when the watch has ended, and only if every check would have seen its ``smallest_harm``. The candidate never grades
+itself: what balancers counted and probes tried decides, and the application's own counters can only worsen it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import ceil
+
+from controller.evidence import FEWER, Evidence, observe, sees_from
+from controller.model import Arm, Check, Finding, Lane, Outcome, Verdict
+from controller.samples import Sample, arms
+
+WARM_UP = 3.0
+"""Seconds after its first event in which a canary may be slow, but not wrong: caches are cold on every start."""
+STALL_CAP = 4
+"""One stall is one event: in a look, slow events count up to this many times the share that was expected."""
+INCIDENT_SHARE, INCIDENT_EVENTS = 0.2, 10
+"""Control nodes this bad, on so many events, mean that something outside the candidate is broken."""
+PROBE_FAILURES = 2
+
+STATISTICAL = ("share", "slower_than_control_p95", "missing_events")
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What is known of one application's candidate: evidence by check, and exact laws that were broken."""
+
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    by_path: Mapping[tuple[str, str], tuple[Arm, Arm]] = field(default_factory=dict)
+    broken: Mapping[str, str] = field(default_factory=dict)
+    """Conservation law to the sentence of its residue, as it was last seen broken twice in a row."""
+    residue: Mapping[str, float] = field(default_factory=dict)
+    probes_failed: Mapping[str, int] = field(default_factory=dict)
+    events_before: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    first_at: float | None = None
+    looks: int = 0
+
+
+def look(state: Judgement, lane: Lane, sample: Sample) -> Judgement:
+    """The state after one more sample."""
+    served = any(cell.canary.total for cell in sample.cells)
+    first_at = state.first_at if state.first_at is not None else (sample.at if served else None)
+    state = replace(state, first_at=first_at, looks=state.looks + 1, probes_failed=probed(state, sample))
+    for check in lane.checks:
+        if check.kind == "share":
+            state = share(state, check, sample)
+        elif check.kind == "slower_than_control_p95" and first_at is not None and sample.at - first_at >= WARM_UP:
+            state = slower(state, check, sample)
+        elif check.kind == "missing_events":
+            state = missing(state, check, sample)
+        elif check.kind == "conservation":
+            state = conserved(state, check, sample)
+    return state
+
+
+# ---- what each kind of check makes of a sample --------------------------------------------------------------------
+
+
+def share(state: Judgement, check: Check, sample: Sample) -> Judgement:
+    evidence, by_path = state.evidence.get(check.name, Evidence()), dict(state.by_path)
+    for _, path, canary, control in arms(sample, check.paths, check.once_per == "client"):
+        evidence = observe(evidence, canary, control)
+        was = by_path.get((check.name, path), (Arm(0, 0), Arm(0, 0)))
+        by_path[check.name, path] = (was[0] + canary, was[1] + control)
+    return replace(state, evidence={**state.evidence, check.name: evidence}, by_path=by_path)
+
+
+def slower(state: Judgement, check: Check, sample: Sample) -> Judgement:
+    evidence = state.evidence.get(check.name, Evidence())
+    for cell in sample.cells:
+        if check.paths and cell.path not in check.paths:
+            continue
+        canary = Arm(cell.canary.total, capped(cell.canary_slow, cell.canary.total))
+        control = Arm(cell.control.total, capped(cell.control_slow, cell.control.total))
+        evidence = observe(evidence, canary, control)
+    return replace(state, evidence={**state.evidence, check.name: evidence})
+
+
+def capped(slow: int, total: int) -> int:
+    return min(slow, ceil(STALL_CAP * total / 20))
+
+
+def missing(state: Judgement, check: Check, sample: Sample) -> Judgement:
+    """Events per exposed unit, canary against control: fewer is harm. Exposure is what ``per`` counts at the look."""
+    counted, before = [], dict(state.events_before)
+    for metrics_of_arm in (sample.canary_metrics, sample.control_metrics):
+        exposed, events = 0.0, 0.0
+        for node, metrics in metrics_of_arm.items():
+            value, was = metrics.get(check.events), before.get((check.name, node))
+            if value is None:
+                continue
+            before[check.name, node] = value
+            if was is not None and value >= was:
+                exposed += metrics.get(check.per, 0.0)
+                events += value - was
+        counted.append(Arm(round(exposed), round(events)))
+    evidence = observe(state.evidence.get(check.name, Evidence()), counted[0], counted[1], FEWER)
+    return replace(state, evidence={**state.evidence, check.name: evidence}, events_before=before)
+
+
+def conserved(state: Judgement, check: Check, sample: Sample) -> Judgement:
+    """An exact law on the candidate's own counters: the same residue in two looks is harm."""
+    residue, broken = dict(state.residue), dict(state.broken)
+    for node, metrics in sample.canary_metrics.items():
+        found = law_residue(check.law, metrics)
+        key = f"{check.name} {node}"
+        if found is not None and abs(found) > 1e-6:
+            if abs(residue.get(key, 0.0)) > 1e-6:
+                broken[check.name] = f"{check.law} does not hold on {node}: {found:+,.0f}"
+            residue[key] = found
+        else:
+            residue.pop(key, None)
+    return replace(state, residue=residue, broken=broken)
+
+
+def law_residue(law: str, metrics: Mapping[str, float]) -> float | None:
+    """Left side minus right side of ``a = b + c + d``; None when a term is not exported."""
+    left, _, right = law.partition("=")
+    sides = [re.findall(r"[A-Za-z_][A-Za-z0-9_]*", side) for side in (left, right)]
+    if not all(sides) or any(name not in metrics for names in sides for name in names):
+        return None
+    return sum(metrics[name] for name in sides[0]) - sum(metrics[name] for name in sides[1])
+
+
+def probed(state: Judgement, sample: Sample) -> dict[str, int]:
+    """How many times in a row each node's probe has failed."""
+    failed = dict(state.probes_failed)
+    for node, worked in sample.probes.items():
+        failed[node] = 0 if worked else failed.get(node, 0) + 1
+    return failed
+
+
+# ---- from state to verdict ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a verdict is measured by: the chance of a false revert, and what an environment must at least see."""
+
+    alpha: float
+    smallest_harm: float | None
+    seconds: float
+    """How long was watched until now."""
+    ended: bool
+
+
+def verdict(lanes: tuple[Lane, ...], states: Mapping[str, Judgement], terms: Terms) -> Verdict:
+    """The worst finding and its sentence, over every application of a rollout."""
+    threshold = 1 / terms.alpha
+    judged = [(lane, check) for lane in lanes if lane.base for check in lane.checks if check.kind in STATISTICAL]
+    values = [states[lane.app].evidence.get(check.name, Evidence()).value for lane, check in judged]
+    together = sum(values) / len(values) if values else 0.0
+    findings: list[Finding] = []
+    for lane in lanes:
+        state = states[lane.app]
+        findings += exact(lane, state)
+        if lane.base is not None:
+            findings += measured(lane, state, together, threshold, len(values), terms)
+    worst = max(findings, key=severity, default=None)
+    if worst is None:
+        return Verdict(Outcome.WAIT, "Nothing was measured yet.", "nothing measured", (), together, threshold)
+    why, short = words(worst, tuple(findings), together, terms)
+    return Verdict(worst.outcome, why, short, tuple(findings), together, threshold)
+
+
+def severity(finding: Finding) -> tuple[int, bool, float]:
+    """The worst outcome first; of equals what existed before the candidate, then the strongest evidence."""
+    return ORDER.index(finding.outcome), finding.about == "existing", finding.evidence or 0.0
+
+
+ORDER = (Outcome.PASS, Outcome.WAIT, Outcome.INCONCLUSIVE, Outcome.ERROR, Outcome.INCIDENT, Outcome.FAIL)
+
+
+def exact(lane: Lane, state: Judgement) -> list[Finding]:
+    """Checks without statistics: laws, and the round trip of the probe."""
+    found = []
+    for check in lane.checks:
+        if check.kind == "conservation":
+            said = state.broken.get(check.name)
+            outcome = Outcome.FAIL if said else Outcome.PASS
+            found.append(Finding(lane.app, check.name, check.about, outcome, said or f"{check.law} holds"))
+    failing = sorted(node for node, count in state.probes_failed.items() if count >= PROBE_FAILURES)
+    bad_canaries = [node for node in failing if node in lane.canaries]
+    bad_controls = [node for node in failing if node in lane.controls]
+    if bad_canaries and bad_controls:
+        said = f"the probe fails on {', '.join(failing)}, candidate and last good alike"
+        found.append(Finding(lane.app, "probe", "existing", Outcome.INCIDENT, said))
+    elif bad_canaries:
+        said = f"the probe's round trip fails on {', '.join(bad_canaries)} and works on last good"
+        found.append(Finding(lane.app, "probe", "existing", Outcome.FAIL, said))
+    elif any(node in state.probes_failed for node in lane.canaries):
+        found.append(Finding(lane.app, "probe", "existing", Outcome.PASS, "the probe's round trip works"))
+    elif lane.base is None:
+        found.append(Finding(lane.app, "probe", "existing", Outcome.WAIT, "no probe has answered yet"))
+    return found
+
+
+def measured(
+    lane: Lane, state: Judgement, together: float, threshold: float, checks: int, terms: Terms
+) -> list[Finding]:
+    """Checks with statistics. The mean over all checks decides; the check that carries it most is named."""
+    named = [check for check in lane.checks if check.kind in STATISTICAL]
+    found = []
+    for check in named:
+        evidence = state.evidence.get(check.name, Evidence())
+        limit = sees_from(evidence, threshold * checks) if check.kind != "missing_events" else None
+        incident = (
+            check.kind == "share"
+            and evidence.control.bad >= INCIDENT_EVENTS
+            and evidence.control.share >= INCIDENT_SHARE
+        )
+        if together >= threshold and evidence.value >= threshold:
+            outcome, said = Outcome.FAIL, failing(check, state, evidence)
+        elif incident:
+            outcome = Outcome.INCIDENT
+            said = f"both arms are bad ({count(evidence.control)} on last good): something outside them is broken"
+        elif not terms.ended:
+            outcome, said = Outcome.WAIT, "watching"
+        else:
+            outcome, said = at_the_end(check, evidence, limit, terms)
+        counts = (evidence.canary, evidence.control, evidence.value, limit)
+        found.append(Finding(lane.app, check.name, check.about, outcome, said, *counts))
+    return found
+
+
+def at_the_end(check: Check, evidence: Evidence, limit: float | None, terms: Terms) -> tuple[Outcome, str]:
+    if check.kind == "missing_events":
+        if evidence.canary.total and evidence.control.bad:
+            return Outcome.PASS, f"{check.events} as often as on last good"
+        return Outcome.INCONCLUSIVE, f"no {check.events} to compare on both arms"
+    wanted = max(check.smallest_harm, terms.smallest_harm or 0.0)
+    if limit is None or limit > wanted:
+        seen = "nothing" if limit is None else f"only a rise of {percent(limit)} or more"
+        return Outcome.INCONCLUSIVE, (
+            f"{check.name}: {evidence.canary.total:,} events on the canary would have shown {seen}, "
+            f"and {percent(wanted)} must be visible"
+        )
+    return Outcome.PASS, f"{count(evidence.canary)} against {count(evidence.control)}; would have seen {percent(limit)}"
+
+
+def failing(check: Check, state: Judgement, evidence: Evidence) -> str:
+    """The sentence of proven harm: what, how often on each arm, on how many events."""
+    if check.kind == "missing_events":
+        return (
+            f"{check.events} came {rate(evidence.canary)} times per {check.per} and look on the candidate "
+            f"and {rate(evidence.control)} times on last good"
+        )
+    paths = {path: pair for (name, path), pair in state.by_path.items() if name == check.name}
+    canary, control, subject = evidence.canary, evidence.control, "requests"
+    if check.kind == "share" and paths:
+        path = max(paths, key=lambda p: paths[p][0].bad - paths[p][1].share * paths[p][0].total)
+        canary, control = paths[path]
+        subject = f"{path}, {'an existing' if check.about == 'existing' else 'a new'} path,"
+    verb = "failed for" if check.kind == "share" else "were slower than last good's slowest twentieth for"
+    what = "clients" if check.once_per == "client" else "calls"
+    return (
+        f"{subject} {verb} {percent(canary.share)} of {what} on the candidate and {percent(control.share)} "
+        f"on last good ({count(canary)} against {count(control)})"
+    )
+
+
+def words(worst: Finding, findings: tuple[Finding, ...], together: float, terms: Terms) -> tuple[str, str]:
+    """The one sentence that serves every surface, and its short form for a git subject."""
+    if worst.outcome is Outcome.FAIL:
+        evidence = ""
+        if worst.evidence is not None:
+            evidence = f"; evidence {together:,.0f} passed {1 / terms.alpha:,.0f}"
+        sentence = f"{worst.sentence[0].upper()}{worst.sentence[1:]}{evidence} after {terms.seconds:.0f} s of watching."
+        short = f"{worst.check} on {worst.app}"
+        if worst.canary is not None and worst.control is not None:
+            short += f": {percent(worst.canary.share)} against {percent(worst.control.share)}"
+        return sentence, short[:72]
+    if worst.outcome is Outcome.PASS:
+        limits = [f.sees_from for f in findings if f.sees_from is not None]
+        seen = f"; harm from {percent(max(limits))} would have been seen" if limits else ""
+        return f"No check found harm in {terms.seconds:.0f} s{seen}.", "no harm found"
+    if worst.outcome is Outcome.WAIT:
+        return "No check has found harm so far.", "watching"
+    return f"{worst.sentence[0].upper()}{worst.sentence[1:]}.", f"{worst.outcome.lower()}: {worst.check} on {worst.app}"
+
+
+def percent(share: float) -> str:
+    return f"{share * 100:.1f} %"
+
+
+def count(arm: Arm) -> str:
+    return f"{arm.bad:,} of {arm.total:,}"
+
+
+def rate(arm: Arm) -> str:
+    return f"{arm.share:.2f}"
