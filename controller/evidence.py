@@ -1,6 +1,6 @@
 """How much the counts of a rollout speak for harm: e-processes that may be looked at every second.
 
-Pure arithmetic on counts; which events are counted stands in ``samples``, what follows from the evidence in ``verdict``.
+Pure arithmetic on counts; which events count stands in ``samples``, what follows from the evidence in ``verdict``.
 
 Theory. In each look a stratum (one zone) brings ``n_c`` events on the canary and ``n_b`` on the control nodes at the
 same time, of which ``e_c`` and ``e_b`` are bad. If the candidate is no worse, each bad event falls on the canary with
@@ -25,6 +25,7 @@ from controller.model import Arm
 
 WORSE = tuple(1.5 * (100 / 1.5) ** (i / 23) for i in range(24))
 """The rate ratios a harmful candidate may have: 1.5 to 100, evenly spaced on a logarithmic scale."""
+NONE = Arm(0, 0)
 FEWER = tuple(1 / g for g in WORSE)
 """The same for events that should happen and do not."""
 
@@ -34,8 +35,8 @@ class Evidence:
     """Log likelihood ratios, one for each ratio of the grid, and the counts they were made from."""
 
     logs: tuple[float, ...] = (0.0,) * len(WORSE)
-    canary: Arm = Arm(0, 0)
-    control: Arm = Arm(0, 0)
+    canary: Arm = NONE
+    control: Arm = NONE
 
     @property
     def value(self) -> float:
