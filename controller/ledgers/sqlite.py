@@ -54,7 +54,7 @@ class SqliteLedger:
                 f"SELECT n, at, generation, kind, body, hash FROM rows WHERE {where} ORDER BY n",
                 (after, kind) if kind else (after,),
             ).fetchall()
-        return [Row(n, at, generation, kind_, json.loads(body), hash_) for n, at, generation, kind_, body, hash_ in found]
+        return [Row(n, at, generation, what, json.loads(body), hash_) for n, at, generation, what, body, hash_ in found]
 
     def append(self, kind: str, body: Body, generation: int, follows: str | None = None) -> Row:
         """Add one row and have it on disk. Raises Conflict when the newest row is not ``follows``, or Unreachable.
@@ -110,7 +110,9 @@ class _Asking:
     def __enter__(self) -> None:
         self._lock.acquire()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._lock.release()
         if isinstance(error, sqlite3.Error):
             what = f"{self._attempt} the ledger {self._path}"
