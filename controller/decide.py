@@ -10,7 +10,8 @@ right; moves toward last good need nothing but a reason, and the first reason wi
 
     measured harm, crash, unready          HARM        revert commit, quarantine           -> REVERTED
     could not look, no clear PASS          BLIND       git untouched, one retry            -> HELD
-    operator, freeze window, incident      HOLD        git untouched, again when it clears -> HELD
+    hold, freeze window, incident          HOLD        git untouched, again when it clears -> HELD
+    an operator's abort                    ABORTED     git untouched, again on ``retry``   -> HELD
     a newer commit                         SUPERSEDED  git untouched, the newer one starts -> SUPERSEDED
 
 Behind a one-way door (``on_deadline = "freeze"``) "back to last good" reads "stay, stop the roll, and page".
@@ -45,6 +46,7 @@ CLOSING = {
     Cause.HARM: Phase.REVERTED,
     Cause.BLIND: Phase.HELD,
     Cause.HOLD: Phase.HELD,
+    Cause.ABORTED: Phase.HELD,
     Cause.SUPERSEDED: Phase.SUPERSEDED,
 }
 
@@ -93,24 +95,28 @@ def enter(rollout: Rollout, phase: Phase, why: str, short: str, now: float, **ch
     return replace(rollout, phase=phase, entered_at=now, why=why, short=short[:72], **changes)  # type: ignore[arg-type]  # replace() checks names at run time
 
 
-def back(rollout: Rollout, cause: Cause, why: str, short: str, now: float) -> Rollout:
+def back(
+    rollout: Rollout, cause: Cause, why: str, short: str, now: float, guilty: tuple[str, ...] = ()
+) -> Rollout:
     """Turn toward last good, or stay where a one-way door was passed."""
     verdict_at = now if rollout.phase in IN_FLIGHT else rollout.verdict_at
+    rollout = replace(rollout, cause=cause, guilty=guilty, verdict_at=verdict_at)
     if rollout.stays and rollout.phase in IN_FLIGHT:
         why = f"Frozen behind a one-way door, nothing goes back: {why}"
-        return enter(rollout, Phase.STUCK, why, f"frozen: {short}", now, cause=cause, verdict_at=verdict_at)
+        return enter(rollout, Phase.STUCK, why, f"frozen: {short}", now)
     if rollout.phase is Phase.PENDING:  # no node was asked for anything yet
-        return enter(rollout, CLOSING[cause], why, short, now, cause=cause)
-    return enter(rollout, Phase.REVERTING, why, short, now, cause=cause, verdict_at=verdict_at)
+        return enter(rollout, CLOSING[cause], why, short, now)
+    return enter(rollout, Phase.REVERTING, why, short, now)
 
 
 def told_back(rollout: Rollout, seen: Observation, now: float) -> Rollout | None:
     """A person, a freeze window or a newer commit ends the attempt."""
     order = seen.order
     if order is not None and order.verb == "abort":
-        return back(rollout, Cause.HOLD, f"{order.who} aborted it: {order.reason}", "aborted by an operator", now)
+        return back(rollout, Cause.ABORTED, f"{order.who} aborted it: {order.reason}", "aborted by an operator", now)
     if order is not None and order.verb == "revert":
-        return back(rollout, Cause.HARM, f"{order.who} reverted it: {order.reason}", "reverted by an operator", now)
+        why = f"{order.who} reverted it: {order.reason}"
+        return back(rollout, Cause.HARM, why, "reverted by an operator", now, apps(rollout))
     if seen.hold is not None:
         why = f"{seen.hold.who} holds {rollout.environment}: {seen.hold.reason}"
         return back(rollout, Cause.HOLD, why, "held by an operator", now)
@@ -127,13 +133,14 @@ def harmed(rollout: Rollout, seen: Observation, now: float) -> Rollout | None:
     """Something was measured that is bad: the verdict, or a node that saw the candidate crash."""
     verdict = seen.verdict
     if verdict is not None and verdict.outcome is Outcome.FAIL:
-        return back(rollout, Cause.HARM, verdict.why, verdict.short, now)
+        guilty = tuple(dict.fromkeys(f.app for f in verdict.findings if f.outcome is Outcome.FAIL))
+        return back(rollout, Cause.HARM, verdict.why, verdict.short, now, guilty)
     for lane, node, view in answers(rollout, seen, now):
         app = view.apps.get(lane.app)
         if app is not None and lane.candidate.digest in app.harmful:
             said = app.went_back or "it did harm there before"
             why = f"{lane.app} {lane.candidate.commit[:7]} was given up by {node}: {said}."
-            return back(rollout, Cause.HARM, why, f"{node} gave it up: {said}", now)
+            return back(rollout, Cause.HARM, why, f"{node} gave it up: {said}", now, (lane.app,))
     return None
 
 
@@ -155,6 +162,10 @@ def blind(rollout: Rollout, seen: Observation, now: float) -> Rollout | None:
                 said = app.went_back or "its promise ended"
                 return back(rollout, Cause.BLIND, f"{node} went back by itself: {said}.", f"{node} went back", now)
     return None
+
+
+def apps(rollout: Rollout) -> tuple[str, ...]:
+    return tuple(lane.app for lane in rollout.lanes)
 
 
 def answers(rollout: Rollout, seen: Observation, now: float) -> Iterator[tuple[Lane, str, NodeView]]:
@@ -187,9 +198,9 @@ def pending(rollout: Rollout, seen: Observation, now: float) -> Rollout:
 def waiting_for(rollout: Rollout, seen: Observation, now: float) -> Iterator[str]:
     """What must be true before T0: every node answers, holds nothing, is on the base and has the candidate's bits."""
     if rollout.approved is None and any(lane.base is None for lane in rollout.lanes):
-        apps = ", ".join(lane.app for lane in rollout.lanes if lane.base is None)
+        firsts = ", ".join(lane.app for lane in rollout.lanes if lane.base is None)
         command = f"turnabout approve {rollout.environment}"
-        yield f"an approval: first release of {apps}, with no last good to compare with ({command})"
+        yield f"an approval: first release of {firsts}, with no last good to compare with ({command})"
     for lane in rollout.lanes:
         base = lane.base.digest if lane.base else None
         for node in lane.nodes:
@@ -226,7 +237,7 @@ def overran(rollout: Rollout, seen: Observation, now: float) -> Rollout:
         if app is not None and app.pending is not None and app.pending.token == rollout.token and not app.ready:
             candidate = f"{lane.app} {lane.candidate.commit[:7]}"
             why = f"{candidate} was not ready on {node} within the {budget:.0f} s of deploying."
-            return back(rollout, Cause.HARM, why, f"not ready on {node} within {budget:.0f} s", now)
+            return back(rollout, Cause.HARM, why, f"not ready on {node} within {budget:.0f} s", now, (lane.app,))
     why = f"Not every canary served within the {budget:.0f} s of deploying, and no node says why."
     return back(rollout, Cause.BLIND, why, f"deploying took over {budget:.0f} s", now)
 
@@ -298,9 +309,10 @@ def leave(rollout: Rollout, order: Order, now: float) -> Rollout:
         refusal = "it is the first release, there is nothing to go back to"
     if refusal:
         return replace(rollout, why=f"The {order.verb} of {order.who} is refused: {refusal}.")
-    cause = Cause.HARM if order.verb == "revert" else Cause.HOLD
+    cause = Cause.HARM if order.verb == "revert" else Cause.ABORTED
     why = f"{order.who} took it back after its promotion: {order.reason}"
-    return enter(rollout, Phase.RETURNING, why, "taken back after promotion", now, cause=cause, heading=None)
+    rollout = replace(rollout, cause=cause, guilty=apps(rollout) if cause is Cause.HARM else (), heading=None)
+    return enter(rollout, Phase.RETURNING, why, "taken back after promotion", now)
 
 
 def reverting(rollout: Rollout, seen: Observation, now: float) -> Rollout:

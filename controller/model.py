@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from environments import Budget
+
 BASE_WEIGHT = 100
 """The weight every server has when no rollout leases another one."""
 
@@ -42,6 +44,7 @@ class Cause(StrEnum):
     HARM = "harm"
     BLIND = "blind"
     HOLD = "hold"
+    ABORTED = "aborted"
     SUPERSEDED = "superseded"
 
 
@@ -54,26 +57,6 @@ class Outcome(StrEnum):
     ERROR = "ERROR"
     INCIDENT = "INCIDENT"
     FAIL = "FAIL"
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """Seconds each stage may take; the margin for confirming comes out of ``revert``, so the sum stays the promise."""
-
-    deploy: float
-    watch: float
-    revert: float
-    margin: float
-
-    @property
-    def end(self) -> float:
-        """A node's own deadline, in seconds after T0."""
-        return self.deploy + self.watch + self.margin
-
-    @property
-    def limit(self) -> float:
-        """An unpromoted candidate is gone everywhere this many seconds after T0."""
-        return self.deploy + self.watch + self.revert
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +163,8 @@ class Rollout:
     """Merges came faster than rollouts: this one is no longer superseded."""
     approved: str | None = None
     """Who approved it and why, where an approval is needed."""
+    guilty: tuple[str, ...] = ()
+    """The applications whose candidates did the harm; only these are quarantined and reverted in git."""
     orders_read: int = 0
     """The ledger row of the newest order this rollout has answered."""
     settle: int = 0

@@ -1,0 +1,118 @@
+"""What would be rolled out next, and why not the rest.
+
+Pure: from where an environment stands, what its branch wants and what its fleet looks like to the next Rollout. The loop
+starts it; ``turnabout plan`` prints it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from controller.model import AppRelease, Cause, Check, Lane, Phase, Release, Rollout
+from controller.standing import Standing
+from environments import Environment, Fleet
+
+BLIND_TRIES = 2
+"""A release that was given up without harm is tried once more, then held for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """``rollout`` is what would start now, or None; ``waits`` says, by application, why it would not."""
+
+    rollout: Rollout | None
+    waits: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a plan stands on besides ledger and branch."""
+
+    environment: Environment
+    backends: Mapping[str, tuple[str, ...]]
+    """Application to the balancer's backends that lead to it."""
+    checks: Mapping[str, tuple[Check, ...]]
+    """Release digest to the checks its manifest states."""
+    clock: str
+    generation: int
+    closed_window: str | None
+
+
+def plan(standing: Standing, release: Release, ground: Ground, now: float) -> Plan:
+    """The next rollout of ``release``, of all applications that want something new and may have it."""
+    waits: dict[str, str] = {}
+    lanes = []
+    for app, wanted in sorted(release.apps.items()):
+        fleet = ground.environment.fleets.get(app)
+        base = standing.promoted.get(app)
+        if fleet is None or (base is not None and base.digest == wanted.digest):
+            continue
+        reason = held(standing, wanted) or stopped(standing, ground)
+        if reason:
+            waits[app] = reason
+        else:
+            lanes.append(lane(wanted, base, fleet, ground))
+    if not lanes or standing.open_rollout is not None:
+        return Plan(None, waits)
+    last = standing.rollout
+    rollout = Rollout(
+        number=last.number + 1 if last else 1,
+        environment=ground.environment.name,
+        commit=release.commit,
+        subject=release.subject,
+        lanes=tuple(lanes),
+        budget=ground.environment.budget,
+        generation=ground.generation,
+        clock=ground.clock,
+        phase=Phase.PENDING,
+        entered_at=now,
+        why=f"Commit {release.commit[:7]} wants {', '.join(lane.app for lane in lanes)} to change.",
+        short="seen",
+        seen_at=now,
+        attempt=1 + max(standing.blind.get(lane.candidate.digest, 0) for lane in lanes),
+        lets_finish=last is not None and last.cause is Cause.SUPERSEDED,
+        orders_read=last.orders_read if last else 0,
+    )
+    return Plan(rollout, waits)
+
+
+def held(standing: Standing, wanted: AppRelease) -> str | None:
+    """Why this very release is not tried."""
+    bad = standing.quarantine.get(wanted.digest)
+    if bad is not None:
+        return f"quarantined by rollout {bad.rollout}: {bad.why}"
+    if wanted.digest in standing.aborted:
+        return "taken back by an operator; turnabout retry tries it again"
+    tries = standing.blind.get(wanted.digest, 0)
+    if tries >= BLIND_TRIES:
+        return f"given up {tries} times without a clear verdict; turnabout retry tries it again"
+    return None
+
+
+def stopped(standing: Standing, ground: Ground) -> str | None:
+    """Why nothing starts in this environment just now."""
+    if standing.hold is not None:
+        return f"held by {standing.hold.who}: {standing.hold.reason}"
+    if ground.closed_window is not None:
+        return f"the freeze window {ground.closed_window!r} is open"
+    return None
+
+
+def lane(wanted: AppRelease, base: AppRelease | None, fleet: Fleet, ground: Ground) -> Lane:
+    """What one application's part would be. Last good's checks rule: a candidate may add checks, not weaken them."""
+    zones: dict[str, tuple[str, ...]] = {}
+    for zone, node in fleet.node_names():
+        zones[zone] = (*zones.get(zone, ()), node)
+    waves = tuple(fleet.wave_nodes(i) for i in range(len(fleet.waves)))
+    if base is None:  # nothing to compare with and nothing to spare: the first release goes everywhere
+        waves = (tuple(node for nodes in zones.values() for node in nodes),)
+    return Lane(
+        wanted.app, wanted, base, zones, waves, ground.backends[wanted.app], checks(wanted, base, ground.checks)
+    )  # fmt: skip
+
+
+def checks(wanted: AppRelease, base: AppRelease | None, of: Mapping[str, tuple[Check, ...]]) -> tuple[Check, ...]:
+    kept = of.get(base.digest, ()) if base is not None else ()
+    names = {check.name for check in kept}
+    return (*kept, *(check for check in of.get(wanted.digest, ()) if check.name not in names))
