@@ -1,4 +1,4 @@
-"""What can go wrong outside the core, split by who must act; each carries what was tried, what came back, what to do."""
+"""What can go wrong outside the core, split by who must act: each says what was tried, what came back, what to do."""
 
 from __future__ import annotations
 

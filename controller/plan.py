@@ -1,7 +1,7 @@
 """What would be rolled out next, and why not the rest.
 
-Pure: from where an environment stands, what its branch wants and what its fleet looks like to the next Rollout. The loop
-starts it; ``turnabout plan`` prints it.
+Pure: from where an environment stands, what its branch wants and what its fleet looks like to the next Rollout. The
+loop starts it; ``turnabout plan`` prints it.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from controller.model import Arm, Lane, NodeView
 
@@ -51,6 +52,8 @@ class Telemetry:
     """(server, path class) to counts."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     metrics_of: str | None = None
+    bad: tuple[Mapping[str, Any], ...] = ()
+    """The newest bad calls, as the balancer logged them."""
 
 
 @dataclass(frozen=True, slots=True)

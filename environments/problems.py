@@ -43,7 +43,7 @@ class Problem:
         return f"{self.key}: {self.reason}" if self.key else self.reason
 
 
-class BadEnvironment(Exception):  # noqa: N818 — the house names errors by whose fault it is
+class BadEnvironment(Exception):
     """The author of the environment files must act. Carries every complaint, never only the first."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:

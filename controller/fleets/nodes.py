@@ -1,0 +1,124 @@
+"""A fleet of nodes that run the node program: commanded through a transport, observed by an authenticated pull."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from controller.errors import Refused, Unreachable
+from controller.fleets import answers
+from controller.model import Action, Activate, Confirm, NodeView, Return, Revert, Stage, Traffic
+from controller.ports import Clock, Transport
+from controller.samples import Telemetry
+from infra.outputs import NodeOutput, Outputs
+
+OBSERVE_SECONDS, COMMAND_SECONDS, STAGE_SECONDS, PROBE_SECONDS = 2.0, 5.0, 120.0, 8.0
+DONE, FAILED, BAD_USAGE, REFUSED, SILENT = 0, 1, 2, 3, 4
+"""Exit codes of the node program."""
+
+
+class Bundles(Protocol):
+    """Where staged bits come from: a tar of the manifest and the named blobs."""
+
+    def bundle(self, digest: str, blobs: tuple[str, ...]) -> bytes: ...
+
+
+class NodeFleet:
+    """The nodes that one outputs document names."""
+
+    def __init__(self, outputs: Outputs, transport: Transport, bundles: Bundles, clock: Clock) -> None:
+        self._nodes: Mapping[str, NodeOutput] = {node.name: node for node in outputs.nodes}
+        self._program = outputs.program
+        self._transport, self._bundles, self._clock = transport, bundles, clock
+
+    def observe(self, node: str) -> Telemetry:
+        place = self._nodes[node]
+        url = urlsplit(place.observe_url)
+        connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=OBSERVE_SECONDS)
+        try:
+            connection.request("GET", url.path, headers={"Authorization": f"Bearer {place.observe_token}"})
+            response = connection.getresponse()
+            body = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise Unreachable(f"observing {node}", str(error) or type(error).__name__, "Look at the node.") from error
+        finally:
+            connection.close()
+        if response.status != http.client.OK:
+            raise Unreachable(f"observing {node}", f"it answered {response.status}", "Compare the observe tokens.")
+        return answers.telemetry(answers.parsed(body, node), node, place.app, self._clock.now())
+
+    def act(self, action: Action, generation: int) -> NodeView | None:
+        if isinstance(action, Stage):
+            return self._stage(action)
+        return self._command(action.node, *ARGUMENTS[type(action)](action), "--generation", str(generation))
+
+    def probe(self, node: str, app: str) -> bool:
+        answer = self._run(node, ("probe", "--app", app), None, PROBE_SECONDS)
+        return bool(answer["probe"]["works"])
+
+    def last_words(self, node: str, app: str) -> tuple[str, ...]:
+        answer = self._run(node, ("logs", "--app", app, "--lines", "50"), None, COMMAND_SECONDS)
+        return tuple(str(line) for line in answer["lines"])
+
+    def _stage(self, action: Stage) -> NodeView | None:
+        """The manifest first; then only the blobs that the node lacks."""
+        bundle = self._bundles.bundle(action.digest, ())
+        answer = self._run(action.node, ("stage", action.digest), bundle, STAGE_SECONDS)
+        if not answer["staged"]:
+            bundle = self._bundles.bundle(action.digest, tuple(answer["missing"]))
+            answer = self._run(action.node, ("stage", action.digest), bundle, STAGE_SECONDS)
+            if not answer["staged"]:
+                raise Refused(f"staging on {action.node}", "it still misses blobs that it was given", "Look at its disk.")
+        return None
+
+    def _command(self, node: str, *argv: str) -> NodeView:
+        answer = self._run(node, argv, None, COMMAND_SECONDS)
+        return answers.view(answer["status"], node, self._clock.now())
+
+    def _run(self, node: str, argv: tuple[str, ...], stdin: bytes | None, timeout: float) -> Mapping[str, Any]:
+        place = self._nodes[node]
+        ran = self._transport.run(node, (*self._program, place.root, *argv), stdin, timeout)
+        answer = answers.parsed(ran.out, node)
+        if ran.code == DONE:
+            return answer
+        said = (answer.get("error") or {}).get("sentence") or f"exit code {ran.code}"
+        kind = Refused if ran.code in (REFUSED, BAD_USAGE) else Unreachable
+        raise kind(f"{argv[0]} on {node}", said, "")
+
+
+def activate(a: Activate) -> tuple[str, ...]:
+    return (
+        "activate", a.digest, "--token", a.token, "--base", a.base or "none", "--boot", a.boot,
+        "--until", f"{a.until:.3f}", "--expires", f"{a.expires:.3f}",
+    )  # fmt: skip
+
+
+def traffic(a: Traffic) -> tuple[str, ...]:
+    weights = tuple(f"{server}={weight}" for server, weight in a.weights)
+    return (
+        "traffic", *weights, "--token", a.token, "--boot", a.boot,
+        "--until", f"{a.until:.3f}", "--expires", f"{a.expires:.3f}",
+    )  # fmt: skip
+
+
+def confirm(a: Confirm) -> tuple[str, ...]:
+    return "confirm", a.token
+
+
+def revert(a: Revert) -> tuple[str, ...]:
+    return "revert", a.token, "--reason", a.reason or "asked", *(("--harm",) if a.harm else ())
+
+
+def return_(a: Return) -> tuple[str, ...]:
+    return "return", "--from", a.from_digest, "--to", a.to_digest, "--token", a.token
+
+
+ARGUMENTS: Mapping[type, Callable[[Any], tuple[str, ...]]] = {
+    Activate: activate,
+    Traffic: traffic,
+    Confirm: confirm,
+    Revert: revert,
+    Return: return_,
+}

@@ -1,0 +1,31 @@
+"""Commands to nodes that are processes on this machine: the laptop, the demo and the tests."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+from controller.errors import Unreachable
+from controller.ports import Ran
+
+
+class LocalTransport:
+    """Runs each command as a process of its own, in its own process group, killed whole when its time is up."""
+
+    def run(self, node: str, argv: tuple[str, ...], stdin: bytes | None, timeout: float) -> Ran:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            out, _ = process.communicate(stdin, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            said = f"no answer within {timeout:.0f} s, so it is unknown whether it acted"
+            raise Unreachable(f"{argv[-1] if len(argv) < 4 else argv[5]} on {node}", said, "It is read back.") from None
+        return Ran(process.returncode, out)
