@@ -1,7 +1,7 @@
 """Environments: what good files become, and the exact sentence that each kind of bad file gives.
 
-The files here are small ones of the test's own, given to ``load`` as a mapping. ``bad_environments.txt`` is the table of
-bad ones. Folders and the product's own files are looked at in ``test_environment_files.py``.
+The files here are small ones of the test's own, given to ``load`` as a mapping. ``bad_environments.txt`` is the table
+of bad ones. Folders and the product's own files are looked at in ``test_environment_files.py``.
 """
 
 from __future__ import annotations
