@@ -212,7 +212,8 @@ def waiting_for(rollout: Rollout, seen: Observation, now: float) -> Iterator[str
             elif app.good != base or not steps.on(app, base):
                 yield f"{node}, which is not on last good"
             elif lane.candidate.digest not in app.staged:
-                yield f"{node}, which is copying the candidate"
+                trouble = seen.troubles.get(node)
+                yield f"{node}, which is copying the candidate" + (f" ({trouble})" if trouble else "")
 
 
 def deploying(rollout: Rollout, seen: Observation, now: float) -> Rollout:

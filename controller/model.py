@@ -326,6 +326,8 @@ class Observation:
     closed_window: str | None = None
     """The name of the freeze window that is open now."""
     hold: Order | None = None
+    troubles: Mapping[str, str] = field(default_factory=dict)
+    """Node to what it last answered instead of doing what it was asked."""
 
     def answers(self, node: str, now: float) -> NodeView | None:
         view = self.nodes.get(node)

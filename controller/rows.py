@@ -34,6 +34,8 @@ ORDER = "order"
 """What a person asked for: verb, who, reason, subject."""
 GIT = "git"
 """What git was told: rollout, did (revert | note), commit or why it was not needed."""
+SAVED = "saved"
+"""Kept before a candidate is stopped: rollout, and its bad calls, or node and its last log lines."""
 EVIDENCE = "evidence"
 """A row that could not be written in its time, kept from the spool: it records and decides nothing."""
 

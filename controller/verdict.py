@@ -144,7 +144,7 @@ class Terms:
     """What a verdict is measured by: the chance of a false revert, and what an environment must at least see."""
 
     alpha: float
-    smallest_harm: float | None
+    smallest_harm: float
     seconds: float
     """How long was watched until now."""
     ended: bool
@@ -234,7 +234,7 @@ def at_the_end(check: Check, evidence: Evidence, limit: float | None, terms: Ter
         if evidence.canary.total and evidence.control.bad:
             return Outcome.PASS, f"{check.events} as often as on last good"
         return Outcome.INCONCLUSIVE, f"no {check.events} to compare on both arms"
-    wanted = max(check.smallest_harm, terms.smallest_harm or 0.0)
+    wanted = max(check.smallest_harm, terms.smallest_harm)
     if limit is None or limit > wanted:
         seen = "nothing" if limit is None else f"only a rise of {percent(limit)} or more"
         return Outcome.INCONCLUSIVE, (

@@ -61,6 +61,13 @@ class JudgeShape(Shape):
         gt=0, le=0.2, allow_inf_nan=False, description="the chance that a harmless release is reverted, at any look"
     )
     silence_seconds: Seconds = Field(description="seconds a node may be silent before the rollout is blind")
+    smallest_harm: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        allow_inf_nan=False,
+        description="a PASS need not see a smaller rise than this here, whatever a check asks; 0: as each check says",
+    )
 
 
 class FreezeShape(Shape):

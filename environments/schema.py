@@ -49,10 +49,16 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Judge:
-    """``alpha``: the chance that a harmless release is reverted. ``silence``: seconds without an answer that blind."""
+    """How sure a judgement must be, and what it must at least be able to see.
+
+    ``alpha``: the chance that a harmless release is reverted. ``silence``: seconds without an answer that blind.
+    ``smallest_harm``: a rise in the share of bad events smaller than this need not be visible for a PASS, whatever a
+    check asks for: environments with little traffic state here what they cannot see.
+    """
 
     alpha: float
     silence: float
+    smallest_harm: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +178,7 @@ def _value(name: str, whole: Whole) -> Environment:
         promotes_from=whole.head.promotes_from,
         signers=whole.head.signers,
         budget=Budget(budget.deploy_seconds, budget.watch_seconds, budget.revert_seconds, budget.margin_seconds),
-        judge=Judge(judge.alpha, judge.silence_seconds),
+        judge=Judge(judge.alpha, judge.silence_seconds, judge.smallest_harm),
         freezes=tuple(Freeze(window.name, window.cron, window.hours, window.timezone) for window in whole.freezes),
         fleets={
             app: Fleet(app, tuple(fleet.zones), fleet.nodes_per_zone, tuple(fleet.waves), fleet.synthetic_per_second)

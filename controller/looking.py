@@ -1,0 +1,120 @@
+"""Looking at a fleet: the newest answer of every node, the samples made from them, and what they prove so far.
+
+The loop owns one ``Looking`` and is the only one to touch it; pool threads only hand it answers through the loop's
+queue. What counts as what stands in ``samples``, what it proves in ``verdict``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from controller import rows, samples, verdict
+from controller.model import IN_FLIGHT, NodeView, Rollout, Verdict
+from controller.samples import Sample, Telemetry
+from controller.verdict import Judgement, Terms
+from environments import Judge
+
+
+@dataclass(frozen=True, slots=True)
+class Harmed:
+    """Bad calls and bad clients on the candidate so far, as the balancers counted them."""
+
+    requests: int = 0
+    clients: int = 0
+
+    def plus(self, looks: Sequence[Sample]) -> Harmed:
+        cells = [cell for look in looks for cell in look.cells]
+        return Harmed(
+            self.requests + sum(cell.canary.bad for cell in cells),
+            self.clients + sum(cell.canary.bad_clients for cell in cells),
+        )
+
+
+class Looking:
+    """The newest telemetry by node, and the evidence of one rollout at a time."""
+
+    def __init__(self) -> None:
+        self.telemetry: dict[str, Telemetry] = {}
+        self.views: dict[str, NodeView] = {}
+        self.judgements: dict[str, Judgement] = {}
+        self.harmed = Harmed()
+        self._before: dict[str, Telemetry] = {}
+        self._probes: dict[str, bool] = {}
+        self._number = 0
+        self.looked_at = 0.0
+
+    def observed(self, seen: Telemetry) -> None:
+        self.telemetry[seen.view.node] = seen
+        self.answered(seen.view)
+
+    def answered(self, view: NodeView) -> None:
+        """A command's answer is as good a look at the node's state as an observation, if it is newer."""
+        known = self.views.get(view.node)
+        if known is None or view.received_at >= known.received_at:
+            self.views[view.node] = replace(view, weights=view.weights or (known.weights if known else {}))
+
+    def probed(self, node: str, works: bool) -> None:
+        self._probes[node] = works
+
+    def begin(self, rollout: Rollout, history: Sequence[rows.Row] = ()) -> None:
+        """Judge ``rollout`` from here on; ``history`` holds the samples an earlier controller took of it."""
+        self._number = rollout.number
+        self.judgements = {lane.app: Judgement() for lane in rollout.lanes}
+        self.harmed, self._probes = Harmed(), {}
+        self._before = dict(self.telemetry)
+        for row in history:
+            if row.kind == rows.SAMPLE and row.body["rollout"] == rollout.number:
+                self._fold(rollout, tuple(rows.read(rows.SAMPLES, look) for look in row.body["looks"]))
+
+    def with_baseline(self, rollout: Rollout) -> Rollout:
+        """The rollout with what last good's slowest twentieth takes, measured before anything leaves it."""
+        lanes = tuple(
+            replace(lane, slow_above_ms=samples.slow_above(lane, self.telemetry)) for lane in rollout.lanes
+        )  # fmt: skip
+        return replace(rollout, lanes=lanes)
+
+    def look(self, rollout: Rollout, now: float) -> tuple[Sample, ...]:
+        """One sample of each application since the last look, folded into the evidence."""
+        if rollout.number != self._number:
+            self.begin(rollout)
+        looks = tuple(samples.sample(lane, self._before, self.telemetry, now) for lane in rollout.lanes)
+        looks = tuple(
+            replace(look, probes={node: ok for node, ok in self._probes.items() if node in lane.nodes})
+            for look, lane in zip(looks, rollout.lanes, strict=True)
+        )
+        self._probes = {}
+        self._before = dict(self.telemetry)
+        self.looked_at = now
+        if rollout.phase in IN_FLIGHT:
+            self._fold(rollout, looks)
+        else:
+            self.harmed = self.harmed.plus(looks)
+        return looks
+
+    def _fold(self, rollout: Rollout, looks: Sequence[Sample]) -> None:
+        for lane, look in zip(rollout.lanes, looks, strict=True):
+            self.judgements[lane.app] = verdict.look(self.judgements[lane.app], lane, look)
+        self.harmed = self.harmed.plus(looks)
+
+    def verdict(self, rollout: Rollout, judge: Judge, now: float, ended: bool) -> Verdict | None:
+        """What the samples of ``rollout`` prove now; None before anything could be measured."""
+        if rollout.number != self._number or rollout.t0 is None:
+            return None
+        since = rollout.watch_from if rollout.watch_from is not None else rollout.t0
+        terms = Terms(judge.alpha, judge.smallest_harm, now - since, ended)
+        return verdict.verdict(rollout.lanes, self.judgements, terms)
+
+    def evidence(self) -> dict[str, float]:
+        return {
+            f"{app}/{check}": min(found.value, 1e9)
+            for app, state in self.judgements.items()
+            for check, found in state.evidence.items()
+        }
+
+    def bad_calls(self, rollout: Rollout) -> list[Mapping[str, Any]]:
+        """The newest bad calls that the candidate's nodes answered, from all balancers."""
+        canaries = {node for lane in rollout.lanes for node in lane.canaries}
+        calls = [call for node in rollout.nodes if node in self.telemetry for call in self.telemetry[node].bad]
+        return [call for call in calls if call.get("server") in canaries][-40:]

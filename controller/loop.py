@@ -1,0 +1,384 @@
+"""The release loop of one environment: gather, decide, record, act, and again.
+
+One thread owns all state; a bounded pool does everything that may block and reports through a queue. The order within a
+turn is the point of this file: nothing is decided on anything but what was seen, a decision that leads forward is in
+the ledger before anything is asked of a node, and a decision that leads back waits for nothing.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from controller import moments, rows
+from controller.acting import Acting
+from controller.branch import Branch
+from controller.debts import Debts
+from controller.decide import LOOK, decide, take_over, watch_end
+from controller.errors import Trouble, Unreachable
+from controller.ledgers.sqlite import Spool
+from controller.looking import Looking
+from controller.model import IN_FLIGHT, Action, NodeView, Observation, Phase, Release, Rollout
+from controller.plan import Ground, Plan, plan
+from controller.ports import Artifacts, Clock, Fleet, Ledger, Notifier, Source
+from controller.record import Record
+from controller.rows import Body
+from controller.samples import Sample
+from environments import BadEnvironment, Environment
+
+PROBE_EVERY = 3.0
+"""Seconds between two round trips of the probe on one node."""
+FIRST_LOOK = 3.0
+"""Seconds a starting controller gives its nodes to answer before it takes over with what it has seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything a loop is put together from."""
+
+    source: Source
+    artifacts: Artifacts
+    fleet: Fleet
+    ledger: Ledger
+    spool: Spool
+    notifier: Notifier
+    clock: Clock
+    pool: Executor
+    nodes: tuple[str, ...]
+    backends: Mapping[str, tuple[str, ...]]
+    """Application to the balancer's backends that lead to it."""
+
+
+class EnvironmentLoop:
+    """One environment's controller. ``run`` returns when ``stop`` is set."""
+
+    def __init__(self, environment: Environment, parts: Parts) -> None:
+        self._environment, self._parts, self._clock = environment, parts, parts.clock
+        self._heard: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._record = Record(parts.ledger, parts.spool)
+        self._looking = Looking()
+        self._branch = Branch(parts.source, parts.artifacts, parts.pool, self._clock, self._heard.put)
+        self._acting = Acting(parts.fleet, parts.pool, self._clock, self._answered)
+        self._debts = Debts(parts.source, parts.pool, self._clock, self._paid, self._git_failed)
+        self._observing: set[str] = set()
+        self._observed_at: dict[str, float] = {}
+        self._probed_at: dict[str, float] = {}
+        self._troubles: dict[str, str] = {}
+        self._written: set[tuple[int, str]] = set()
+        self._told: dict[str, str] = {}
+
+    def hint(self) -> None:
+        """From any thread: something may have been pushed, so ask now instead of at the next poll."""
+        self._heard.put(self._branch.hurry)
+
+    def run(self, stop: threading.Event) -> None:
+        """Lead the environment. Raises Conflict when another controller has taken over."""
+        self._start()
+        while not stop.is_set():
+            self._wait(self._turn())
+
+    # ---- a turn ---------------------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        """Read the ledger, look at every node once, and take over with a generation that none of them has seen."""
+        history = self._record.read()
+        self._written = {(r.body["rollout"], r.body["moment"]) for r in history if r.kind == rows.MOMENT}
+        for node in self._parts.nodes:
+            self._observe(node)
+        deadline = self._clock.now() + FIRST_LOOK
+        while self._observing and self._clock.now() < deadline:
+            self._wait(deadline)
+        seen = [app.generation for view in self._looking.views.values() for app in view.apps.values()]
+        self._record.generation = max([self._record.standing.generation, *seen]) + 1
+        body = {"generation": self._record.generation, "clock": self._clock.name, "why": "started"}
+        self._record.row(rows.LEAD, body)
+        self._record.unspool()
+        rollout = self._record.standing.open_rollout
+        if rollout is not None:
+            self._looking.begin(rollout, history)
+            taken = take_over(rollout, self._record.generation, self._clock.name, self._clock.now())
+            self._decided(rollout, taken, "taken over")
+
+    def _turn(self) -> float:
+        """Gather, decide, record, act; returns when to look again."""
+        now = self._clock.now()
+        wake = now + LOOK
+        try:
+            self._record.read()
+            self._record.unspool()
+            self._gather(now)
+            rollout = self._record.standing.open_rollout
+            wake = self._begin_next(now) if rollout is None else self._move(rollout, now)
+        except Unreachable as trouble:  # the ledger is away: forward waits, and what leads back was spooled
+            self._tell("ledger", str(trouble))
+            rollout = self._record.standing.open_rollout
+            if rollout is not None and not self._took_turn(rollout, now):
+                self._tell("ledger", f"Nothing goes forward until it is back: {trouble}")
+        self._debts.pay(self._record.standing, self._environment.branch)
+        return wake
+
+    def _took_turn(self, rollout: Rollout, now: float) -> bool:
+        """Decide without the ledger: only what leads to last good may be done."""
+        try:
+            self._move(rollout, now)
+        except Unreachable:
+            return False
+        return True
+
+    def _move(self, rollout: Rollout, now: float) -> float:
+        looks = self._look(rollout, now)
+        seen = self._observation(rollout, now)
+        decision = decide(rollout, seen, now)
+        after = decision.rollout
+        if rollout.phase is Phase.PENDING and after.phase is Phase.DEPLOYING:
+            after = self._looking.with_baseline(after)
+        if after != rollout:
+            self._decided(rollout, after, event_of(rollout, after))
+        self._acting.ask(decision.actions, self._record.generation)
+        self._note_moments(after, seen, now)
+        if looks:
+            self._note_sample(after, looks, seen, now)
+        return decision.wake_at
+
+    def _begin_next(self, now: float) -> float:
+        if self._branch.release is not None:
+            found = self.plan(self._branch.release, now)
+            for app, why in found.waits.items():
+                self._tell(app, f"{app} {self._branch.release.commit[:7]} waits: {why}")
+            if found.rollout is not None:
+                self._looking.begin(found.rollout)
+                self._decided(None, found.rollout, "pending")
+                return now
+        return now + LOOK
+
+    def plan(self, release: Release, now: float) -> Plan:
+        """What would start now, and why not the rest."""
+        standing = self._record.standing
+        digests = {app.digest for app in (*release.apps.values(), *standing.promoted.values())}
+        checks = {digest: self._parts.artifacts.checks(digest) for digest in digests}
+        ground = Ground(
+            self._environment, self._parts.backends, checks, self._clock.name, self._record.generation,
+            self._closed_window(),
+        )  # fmt: skip
+        return plan(standing, release, ground, now)
+
+    # ---- gathering ------------------------------------------------------------------------------------------------
+
+    def _gather(self, now: float) -> None:
+        self._branch.ask(self._environment)
+        if self._branch.trouble is not None:
+            self._tell("source", self._branch.trouble)
+        if self._branch.refused is not None:
+            self._tell("refused", self._branch.refused)
+        release = self._branch.release
+        if release is not None and release.commit != self._record.standing.last_seen:
+            self._record.row(rows.SEEN, seen_body(release, self._clock.utc()))
+        rollout = self._record.standing.open_rollout
+        period = LOOK if rollout is not None else 2 * LOOK
+        for node in self._parts.nodes:
+            if node not in self._observing and now - self._observed_at.get(node, 0.0) >= period:
+                self._observe(node)
+        if rollout is not None and rollout.phase in IN_FLIGHT:
+            self._probe(rollout, now)
+
+    def _observation(self, rollout: Rollout, now: float) -> Observation:
+        ended = rollout.phase is Phase.WATCHING and now >= watch_end(rollout)
+        judge, standing = self._environment.judge, self._record.standing
+        return Observation(
+            nodes=self._looking.views,
+            silence=judge.silence,
+            verdict=self._looking.verdict(rollout, judge, now, ended) if rollout.phase in IN_FLIGHT else None,
+            order=next((order for order in standing.orders if order.row > rollout.orders_read), None),
+            newer=self._newer(rollout),
+            closed_window=self._closed_window(),
+            hold=standing.hold,
+            troubles=self._troubles,
+        )
+
+    def _newer(self, rollout: Rollout) -> str | None:
+        """A newer commit on the branch that wants something else for an application of this rollout."""
+        release = self._branch.release
+        if release is None or release.commit == rollout.commit:
+            return None
+        wants = [(release.apps.get(lane.app), lane.candidate) for lane in rollout.lanes]
+        changed = any(wanted is not None and wanted.digest != candidate.digest for wanted, candidate in wants)
+        return release.commit if changed else None
+
+    def _closed_window(self) -> str | None:
+        at = datetime.fromtimestamp(self._clock.utc(), UTC)
+        return next((window.name for window in self._environment.freezes if window.active(at)), None)
+
+    def _look(self, rollout: Rollout, now: float) -> tuple[Sample, ...]:
+        """A sample each second, and one more when the watch ends, so that the verdict is made on everything."""
+        if rollout.phase is Phase.PENDING or rollout.t0 is None:
+            return ()
+        ends = rollout.phase is Phase.WATCHING and now >= watch_end(rollout)
+        if now - self._looking.looked_at < LOOK and not ends:
+            return ()
+        return self._looking.look(rollout, now)
+
+    def _observe(self, node: str) -> None:
+        self._observing.add(node)
+        self._observed_at[node] = self._clock.now()
+        self._parts.pool.submit(self._observe_one, node)
+
+    def _observe_one(self, node: str) -> None:
+        """In a pool thread: what a node says; a silent one is noticed by its age, not here."""
+        try:
+            seen = self._parts.fleet.observe(node)
+        except Trouble:
+            self._heard.put(lambda: self._observing.discard(node))
+            return
+
+        def hear() -> None:
+            self._observing.discard(node)
+            self._looking.observed(seen)
+
+        self._heard.put(hear)
+
+    def _probe(self, rollout: Rollout, now: float) -> None:
+        """Try the round trip from outside, on every canary that serves and on one control node of each application."""
+        for lane in rollout.lanes:
+            for node in (*lane.canaries, *lane.controls[:1]):
+                view = self._looking.views.get(node)
+                app = view.apps.get(lane.app) if view else None
+                wanted = node in lane.controls or (app is not None and app.running == lane.candidate.digest)
+                if app is None or not app.serves or not wanted or now - self._probed_at.get(node, 0.0) < PROBE_EVERY:
+                    continue
+                self._probed_at[node] = now
+                self._parts.pool.submit(self._probe_one, node, lane.app)
+
+    def _probe_one(self, node: str, app: str) -> None:
+        try:
+            works = self._parts.fleet.probe(node, app)
+        except Trouble:
+            return  # could not look: the node's silence is judged elsewhere
+        self._heard.put(lambda: self._looking.probed(node, works))
+
+    # ---- what the pool reports ------------------------------------------------------------------------------------
+
+    def _wait(self, until: float) -> None:
+        """Sleep until something is heard or it is time to look; hear everything that came."""
+        try:
+            self._heard.get(timeout=max(0.005, until - self._clock.now()))()
+            while True:
+                self._heard.get_nowait()()
+        except queue.Empty:
+            return
+
+    def _answered(self, action: Action, answer: NodeView | Trouble | None) -> None:
+        """From a pool thread: what a node said to an action."""
+
+        def hear() -> None:
+            self._observed_at[action.node] = 0.0
+            if isinstance(answer, Trouble):
+                self._troubles[action.node] = str(answer)
+                return
+            self._troubles.pop(action.node, None)
+            if answer is not None:
+                self._looking.answered(answer)
+
+        self._heard.put(hear)
+
+    def _paid(self, body: Body) -> None:
+        def hear() -> None:
+            self._record.remark(rows.GIT, body)
+            if body["did"] == "revert":
+                said = f"revert commit {body['commit'][:7]} pushed" if body["commit"] else body["why"]
+                self._parts.notifier.tell(self._environment.name, "git", said, {"rollout": body["rollout"]})
+
+        self._heard.put(hear)
+
+    def _git_failed(self, trouble: Trouble) -> None:
+        self._heard.put(lambda: self._tell("git", f"Not recorded in git yet, it is tried again: {trouble}"))
+
+    # ---- recording and telling ------------------------------------------------------------------------------------
+
+    def _decided(self, before: Rollout | None, after: Rollout, event: str) -> None:
+        """Write the decision's row, and tell people when the phase moved."""
+        spooled = self._record.rollout(after, event)
+        if spooled:
+            self._tell("ledger", spooled)
+        if before is not None and before.phase is after.phase and before.settled is after.settled:
+            return
+        fields = {"rollout": after.number, "commit": after.commit[:7], "generation": self._record.generation}
+        self._parts.notifier.tell(self._environment.name, str(after.phase), after.why, fields)
+        if after.phase is Phase.REVERTING:
+            self._save_evidence(after)
+        if after.settled:
+            self._parts.pool.submit(self._reread_policy, after.commit)
+
+    def _reread_policy(self, commit: str) -> None:
+        """Budgets, judge and signers come from the last promoted commit: no candidate sets its own rules."""
+        try:
+            environment = self._parts.source.environment(self._environment.name, commit)
+        except (Trouble, BadEnvironment):
+            return  # the policy that is in force stays in force
+        self._heard.put(lambda: setattr(self, "_environment", environment))
+
+    def _note_moments(self, rollout: Rollout, seen: Observation, now: float) -> None:
+        t = now - rollout.t0 if rollout.t0 is not None else None
+        for name, text in moments.moments(rollout, seen, now):
+            if (rollout.number, name) not in self._written:
+                self._written.add((rollout.number, name))
+                self._record.remark(rows.MOMENT, {"rollout": rollout.number, "moment": name, "t": t, "text": text})
+                self._parts.notifier.tell(self._environment.name, name, text, {"rollout": rollout.number})
+
+    def _note_sample(self, rollout: Rollout, looks: tuple[Sample, ...], seen: Observation, now: float) -> None:
+        harmed = self._looking.harmed
+        body = {
+            "rollout": rollout.number,
+            "t": now - rollout.t0 if rollout.t0 is not None else None,
+            "looks": [rows.written(rows.SAMPLES, look) for look in looks],
+            "verdict": rows.written(rows.VERDICTS, seen.verdict) if seen.verdict is not None else None,
+            "evidence": self._looking.evidence(),
+            "nodes": moments.node_states(rollout, seen, now),
+            "shares": moments.shares(rollout, seen, now),
+            "harmed": {"requests": harmed.requests, "clients": harmed.clients},
+        }
+        self._record.remark(rows.SAMPLE, body)
+
+    def _save_evidence(self, rollout: Rollout) -> None:
+        """The failing calls, before the candidate that made them is gone; its last log lines follow."""
+        body = {"rollout": rollout.number, "calls": self._looking.bad_calls(rollout)}
+        self._record.remark(rows.SAVED, body)
+        for lane in rollout.lanes:
+            for node in lane.canaries:
+                self._parts.pool.submit(self._save_log, rollout.number, node, lane.app)
+
+    def _save_log(self, number: int, node: str, app: str) -> None:
+        try:
+            lines = self._parts.fleet.last_words(node, app)
+        except Trouble:
+            return
+        body = {"rollout": number, "node": node, "log": list(lines)}
+        self._heard.put(lambda: self._record.remark(rows.SAVED, body))
+
+    def _tell(self, event: str, sentence: str) -> None:
+        """Say something once, not every second."""
+        if self._told.get(event) != sentence:
+            self._told[event] = sentence
+            self._parts.notifier.tell(self._environment.name, event, sentence, {})
+
+
+def event_of(before: Rollout, after: Rollout) -> str:
+    """The word of a decision's row."""
+    if after.phase is not before.phase:
+        return str(after.phase).lower()
+    if after.settled and not before.settled:
+        return "settled"
+    return "answered" if after.orders_read > before.orders_read else "waiting"
+
+
+def seen_body(release: Release, utc: float) -> Body:
+    return {
+        "commit": release.commit,
+        "subject": release.subject,
+        "committed_at": release.committed_at,
+        "seen_s": max(0.0, utc - release.committed_at),
+        "apps": {app: wanted.digest for app, wanted in release.apps.items()},
+    }
