@@ -10,13 +10,13 @@ from controller.model import Release
 from controller.ports import Artifacts, Clock, Source
 from environments import BadEnvironment, Environment
 
+Post = Callable[[Callable[[], None]], None]
+
 
 class Branch:
     """Polls the source in a pool thread; ``post`` hands what it said to the loop's own thread."""
 
-    def __init__(
-        self, source: Source, artifacts: Artifacts, pool: Executor, clock: Clock, post: Callable[[Callable[[], None]], None]
-    ) -> None:
+    def __init__(self, source: Source, artifacts: Artifacts, pool: Executor, clock: Clock, post: Post) -> None:
         self._source, self._artifacts, self._pool, self._clock, self._post = source, artifacts, pool, clock, post
         self._asking = False
         self._asked_at = float("-inf")

@@ -45,7 +45,8 @@ def view(status: Mapping[str, Any], node: str, received_at: float) -> NodeView:
             servers_up=flat(balancer.get("servers_up", {}), bool),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Unreachable(f"reading the status of {node}", f"it makes no sense ({error!r})", "Look at its log.") from error
+        what = f"reading the status of {node}"
+        raise Unreachable(what, f"it makes no sense ({error!r})", "Look at its log.") from error
 
 
 def app_view(said: Mapping[str, Any]) -> AppView:
@@ -72,7 +73,8 @@ def app_view(said: Mapping[str, Any]) -> AppView:
 
 
 def flat(nested: Mapping[str, Mapping[str, Any]], kind: type[Any]) -> dict[str, Any]:
-    return {f"{backend}/{server}": kind(value) for backend, servers in nested.items() for server, value in servers.items()}
+    pairs = ((f"{backend}/{server}", value) for backend, servers in nested.items() for server, value in servers.items())
+    return {name: kind(value) for name, value in pairs}
 
 
 def telemetry(answer: Mapping[str, Any], node: str, app: str, received_at: float) -> Telemetry:

@@ -71,7 +71,8 @@ class NodeFleet:
             bundle = self._bundles.bundle(action.digest, tuple(answer["missing"]))
             answer = self._run(action.node, ("stage", action.digest), bundle, STAGE_SECONDS)
             if not answer["staged"]:
-                raise Refused(f"staging on {action.node}", "it still misses blobs that it was given", "Look at its disk.")
+                said = "it still misses blobs that it was given"
+                raise Refused(f"staging on {action.node}", said, "Look at its disk.")
         return None
 
     def _command(self, node: str, *argv: str) -> NodeView:
