@@ -15,11 +15,11 @@ from controller.loop import EnvironmentLoop, Parts
 from controller.ports import Clock, Notifier, Transport
 from controller.site import Site
 from controller.sources.git import GitSource
-from controller.sources.releases import Releases
+from controller.sources.releases import FOLDER, Releases
 from controller.standing import Standing, fold
 from controller.transports.local import LocalTransport
 from environments import Environment
-from infra.outputs import Outputs
+from infra.outputs import BadOutputs, Outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +53,12 @@ def policy(parts: Shared, name: str, standing: Standing) -> Environment:
     promoted = [release.commit for release in standing.promoted.values()]
     last = standing.rollout
     commit = last.commit if last is not None and last.commit in promoted else (promoted[0] if promoted else None)
-    if commit is None:
-        heads = parts.git.heads()
-        if name not in heads:
-            raise Refused(f"reading {name}", f"the repository has no branch {name}", "Push one to begin.")
-        commit = parts.git.fetch(name)
-    else:
-        parts.git.fetch(name)
-    return parts.releases.environment(name, commit)
+    if commit is not None and parts.git.object_id(commit, FOLDER) is not None:
+        return parts.releases.environment(name, commit)  # from the mirror: a controller starts without git
+    if name not in parts.git.heads():
+        raise Refused(f"reading {name}", f"the repository has no branch {name}", "Push one to begin.")
+    head = parts.git.fetch(name)
+    return parts.releases.environment(name, commit or head)
 
 
 def transport(outputs: Outputs) -> Transport:
