@@ -181,7 +181,7 @@ class GitSource:
                 seen = self._notes_there(attempt)
                 notes = ("notes", f"--ref={NOTES}")
                 so_far = self._git.ask(*notes, "show", commit, attempt=attempt).out.decode("utf-8", "replace")
-                if paragraph in (part.strip() for part in so_far.split("\n\n")):
+                if f"\n\n{paragraph}\n\n" in f"\n\n{so_far.strip()}\n\n":
                     return
                 self._git.run(*notes, "append", "-F", "-", commit, attempt=attempt, stdin=f"{paragraph}\n".encode())
                 try:
