@@ -1,0 +1,88 @@
+"""What is wrong with an environment, as data: one Problem for each complaint, all of them in one BadEnvironment.
+
+Which rules there are is not said here (``model.py``, ``overlay.py`` and ``rules.py`` say it), and nothing here reads
+a file. What does live here is how a place in a file is written, and how the whole list reads to its author.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+FOLDER = "environments"
+
+type_words = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "an array"}
+
+KeyPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One complaint: the file to open, the key to look for in it, and a sentence on what to do there."""
+
+    file: str
+    key: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.reason}" if self.key else self.reason
+
+
+class BadEnvironment(Exception):  # noqa: N818 — the house names errors by whose fault it is
+    """The author of the environment files must act. Carries every complaint, never only the first."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
+        by_file: dict[str, list[Problem]] = {}
+        for problem in self.problems:
+            by_file.setdefault(problem.file, []).append(problem)
+        lines = []
+        for file, problems in by_file.items():
+            lines.append(f"{file}: {len(problems)} problem{'s' if len(problems) > 1 else ''}")
+            lines += [f"  - {problem}" for problem in problems]
+        return "\n".join(lines)
+
+
+def in_folder(file: str) -> str:
+    """``prod.toml`` as people name it: ``environments/prod.toml``."""
+    return f"{FOLDER}/{file}"
+
+
+def dotted(path: KeyPath) -> str:
+    """A key as it is written in a sentence: ``fleet.mqtt.waves[1].BOS``."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def shown(value: object) -> str:
+    """A value as TOML writes it, short enough for a sentence."""
+    if isinstance(value, dict):
+        return "a table"
+    if isinstance(value, list):
+        return "an array"
+    if isinstance(value, str | bool):
+        text = json.dumps(value, ensure_ascii=False)
+        return text if len(text) <= 60 else f'{text[:56]}…"'
+    return str(value)
+
+
+def kind_of(value: object) -> str:
+    """What sort of value this is, for "… is text; write a number"."""
+    return "a table" if isinstance(value, dict) else type_words.get(type(value), "a date or time")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """``(did you mean "x"?)``, or the list to choose from where nothing is near."""
+    choices = sorted(known)
+    # Whole words that begin alike are nearer than their length lets difflib see: "watch" is "watch_seconds".
+    near = [choice for choice in choices if choice.startswith(word)] or difflib.get_close_matches(word, choices, n=1)
+    if near:
+        return f'(did you mean "{near[0]}"?)'
+    return f"(known: {', '.join(choices)})" if choices else ""

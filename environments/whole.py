@@ -1,0 +1,94 @@
+"""A whole environment is checked: every part is parsed by itself, and every rule is asked about the parts that parsed.
+
+That way one reading gives all complaints at once, and a misspelt key in one table hides nothing in another. No key and
+no rule is described here; this file only knows the order in which they are asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from environments import rules
+from environments.model import BudgetShape, Complaint, FleetShape, FreezeShape, HeadShape, JudgeShape, parse
+from environments.overlay import Layers, Table
+from environments.problems import BadEnvironment, shown
+
+PARTS = ("budget", "judge", "freeze", "fleet", "app")
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """An environment in the terms of its files, with nothing left to complain of."""
+
+    head: HeadShape
+    budget: BudgetShape
+    judge: JudgeShape
+    freezes: tuple[FreezeShape, ...]
+    fleets: Mapping[str, FleetShape]
+    settings: Mapping[str, dict[str, Any]]
+
+
+def check(layers: Layers, name: str, overlay_of: Callable[[str], Table | None], apps: Collection[str] | None) -> Whole:
+    """The environment that the layers make. Raises BadEnvironment with all that is wrong with it."""
+    merged = layers.merged()
+    found: list[Complaint] = []
+    head = parse(HeadShape, {key: value for key, value in merged.items() if key not in PARTS}, (), found)
+    budget = parse(BudgetShape, merged.get("budget", {}), ("budget",), found)
+    judge = parse(JudgeShape, merged.get("judge", {}), ("judge",), found)
+    freezes = _freezes(merged.get("freeze", []), found)
+    fleets = _fleets(merged.get("fleet", {}), found)
+    settings = _tables(merged.get("app", {}), "app", found)
+
+    if budget:
+        found += rules.budget(budget)
+    if judge:
+        found += rules.judge(judge, budget)
+    for number, freeze in freezes.items():
+        found += rules.freeze(freeze, ("freeze", number))
+    for app, fleet in fleets.items():
+        found += rules.fleet(app, fleet)
+        if budget:
+            found += rules.waves_fit(app, fleet, budget)
+    found += rules.zones(fleets)
+    found += rules.apps_exist(fleets, apps) if apps is not None else ()
+    found += rules.settings(settings, ("app",))
+    found += rules.origins(name, layers.overlay, overlay_of)
+
+    problems = [*layers.misplaced(), *(layers.problem(path, reason) for path, reason in found)]
+    if problems or head is None or budget is None or judge is None:
+        raise BadEnvironment(problems)
+    return Whole(head, budget, judge, tuple(freezes.values()), fleets, settings)
+
+
+def _freezes(value: object, found: list[Complaint]) -> dict[int, FreezeShape]:
+    if not isinstance(value, list):
+        found.append((("freeze",), f"this is {shown(value)}; write each window as a table [[freeze]]"))
+        return {}
+    parsed = {number: parse(FreezeShape, item, ("freeze", number), found) for number, item in enumerate(value)}
+    return {number: shape for number, shape in parsed.items() if shape}
+
+
+def _fleets(value: object, found: list[Complaint]) -> dict[str, FleetShape]:
+    if value == {}:
+        found.append((("fleet",), "no application runs here; write a table [fleet.<app>] for each that does"))
+    tables = _tables(value, "fleet", found)
+    parsed = {app: parse(FleetShape, table, ("fleet", app), found) for app, table in tables.items()}
+    return {app: shape for app, shape in parsed.items() if shape}
+
+
+def _tables(value: object, key: str, found: list[Complaint]) -> dict[str, dict[str, Any]]:
+    """The tables under ``[key]``, by application."""
+    return dict(_each_table(value, key, found))
+
+
+def _each_table(value: object, key: str, found: list[Complaint]) -> Iterator[tuple[str, dict[str, Any]]]:
+    if not isinstance(value, dict):
+        found.append(((key,), f"this is {shown(value)}; write a table [{key}.<app>] for each application"))
+        return
+    for app, table in value.items():
+        if isinstance(table, dict):
+            yield app, table
+        else:
+            found.append(((key, app), f"{shown(table)} is no table; write [{key}.{app}] and its keys under it"))
