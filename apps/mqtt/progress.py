@@ -6,12 +6,12 @@ it changes in one transaction together with the dead letters.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from apps.mqtt.lock import hold
 
 FILE = "forward.db"
 
@@ -77,8 +77,7 @@ class ProgressWriter:
     """The one writer; waits for a predecessor that is still ending."""
 
     def __init__(self, data: Path) -> None:
-        self._lock = os.open(data / "forward.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._lock = hold(data / "forward.lock", wait=True)
         self._db = _connect(data)
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
@@ -88,7 +87,7 @@ class ProgressWriter:
 
     def close(self) -> None:
         self._db.close()
-        os.close(self._lock)
+        self._lock.close()
 
     def advance(self, cursor: int, forwarded: int, dead: Sequence[DeadLetter]) -> None:
         """Everything up to ``cursor`` is settled: ``forwarded`` more are far, ``dead`` never will be."""

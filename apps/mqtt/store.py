@@ -9,13 +9,12 @@ pages of ``/v1/readings`` and the law ``stored = forwarded + backlog + dead_lett
 
 from __future__ import annotations
 
-import fcntl
-import os
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from apps.mqtt.lock import hold
 from apps.mqtt.reading import Reading, Unreadable
 
 READS = (1,)  # data versions, as release.toml names them
@@ -81,7 +80,10 @@ class Store:
 
     def __init__(self, data: Path, zone: str, *, quarantine_rows: int, max_store_bytes: int = 0) -> None:
         data.mkdir(parents=True, exist_ok=True)
-        self._lock = _lock(data)
+        try:
+            self._lock = hold(data / "lock", wait=False)
+        except BlockingIOError:
+            raise StoreRefused(f"Another process uses {data}; stop it before this one is started.") from None
         self._quarantine_rows = quarantine_rows
         self._db = sqlite3.connect(data / FILE, isolation_level=None, check_same_thread=False)
         try:
@@ -99,7 +101,7 @@ class Store:
 
     def close(self) -> None:
         self._db.close()
-        os.close(self._lock)
+        self._lock.close()
 
     def commit(self, batch: Sequence[Arrival]) -> Tally:
         """Write all of ``batch`` durably. Raises sqlite3.Error, and then none of it is kept."""
@@ -180,17 +182,6 @@ class Store:
             "UPDATE totals SET quarantined = quarantined + ?, quarantine_dropped = quarantine_dropped + ?",
             (len(unreadable), dropped),
         )
-
-
-def _lock(data: Path) -> int:
-    """Hold ``data`` until this process ends, however it ends."""
-    lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        raise StoreRefused(f"Another process uses {data}; stop it before this one is started.") from None
-    return lock
 
 
 def _prepare(db: sqlite3.Connection, data: Path, zone: str) -> None:
