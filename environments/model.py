@@ -13,9 +13,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from environments.problems import KeyPath, kind_of, nearest, shown
-
-Complaint = tuple[KeyPath, str]
+from environments.problems import Complaint, KeyPath, kind_of, near, nearest, shown
 
 ENVIRONMENT_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 APP_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
@@ -35,7 +33,7 @@ def _branch(text: str) -> str:
     return text
 
 
-Zone = Annotated[str, AfterValidator(_zone)]
+Zone = Annotated[str, AfterValidator(_zone), Field(json_schema_extra={"pattern": f"^{ZONE_NAME.pattern}$"})]
 Branch = Annotated[str, AfterValidator(_branch)]
 Text = Annotated[str, Field(min_length=1)]
 Third = Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)]
@@ -59,7 +57,9 @@ class BudgetShape(Shape):
 class JudgeShape(Shape):
     """How sure the judge must be, and how long it may see nothing."""
 
-    alpha: float = Field(gt=0, le=0.2, description="the chance that a harmless release is reverted, at any look")
+    alpha: float = Field(
+        gt=0, le=0.2, allow_inf_nan=False, description="the chance that a harmless release is reverted, at any look"
+    )
     silence_seconds: Seconds = Field(description="seconds a node may be silent before the rollout is blind")
 
 
@@ -118,7 +118,7 @@ def parse(shape: type[Part], value: object, at: KeyPath, complaints: list[Compla
     try:
         return shape.model_validate(value)
     except ValidationError as error:
-        complaints += _sentences(shape, error, value, at)
+        complaints += _sentences(shape, error, at)
     if not isinstance(value, dict) or value.keys() <= shape.model_fields.keys():
         return None
     known = {key: item for key, item in value.items() if key in shape.model_fields}
@@ -128,18 +128,23 @@ def parse(shape: type[Part], value: object, at: KeyPath, complaints: list[Compla
         return None
 
 
-def _sentences(shape: type[Shape], error: ValidationError, value: object, at: KeyPath) -> Iterator[Complaint]:
-    for detail in error.errors(include_url=False):
+def _sentences(shape: type[Shape], error: ValidationError, at: KeyPath) -> Iterator[Complaint]:
+    details = error.errors(include_url=False)
+    unknown = [str(detail["loc"][-1]) for detail in details if detail["type"] == "extra_forbidden"]
+    misspelt = {near(key, shape.model_fields) for key in unknown}
+    for detail in details:
         path, context = detail["loc"], detail.get("ctx", {})
         field = shape.model_fields.get(str(path[0])) if path else None
         meaning = f" ({field.description})" if field and len(path) == 1 else ""
         if detail["type"] == "extra_forbidden":
             reason = f"this is not a known key {nearest(str(path[-1]), shape.model_fields)}"
         elif detail["type"] == "missing":
+            if path[0] in misspelt:
+                continue  # one slip, one complaint
             reason = f"this key is missing{meaning}; environments/reference.toml shows how to write it"
         else:
             reason = _reason(detail["type"], detail["input"], context, meaning)
-        yield (*at, *path), reason
+        yield Complaint((*at, *path), reason)
 
 
 _wanted = {

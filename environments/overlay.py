@@ -21,8 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from environments.model import Complaint
-from environments.problems import BadEnvironment, KeyPath, Problem, dotted, in_folder, kind_of, nearest
+from environments.problems import BadEnvironment, Complaint, KeyPath, Problem, dotted, in_folder, kind_of, nearest
 
 BASE = "base.toml"
 Table = Mapping[str, Any]
@@ -44,8 +43,9 @@ class Layers:
     def merged(self) -> dict[str, Any]:
         return _merge(self.base, self.overlay)
 
-    def problem(self, path: KeyPath, reason: str) -> Problem:
-        return Problem(in_folder(self.file_of(path)), dotted(path), reason)
+    def problem(self, complaint: Complaint) -> Problem:
+        path = next((path for path in (complaint.at, *complaint.also) if _has(self.overlay, path)), complaint.at)
+        return Problem(in_folder(self.file_of(path)), dotted(path), complaint.reason)
 
     def file_of(self, path: KeyPath) -> str:
         """The file to open for ``path``; for a key that is in neither, the file in which it is to be written."""
@@ -67,8 +67,7 @@ class Layers:
             if _has(self.overlay, path):
                 reason = f"this may not differ between environments; set it in {in_folder(BASE)}"
                 yield Problem(in_folder(self.overlay_file), dotted(path), reason)
-        for path, reason in _undeclared(self.base.get("app"), self.overlay.get("app"), ("app",)):
-            yield Problem(in_folder(self.overlay_file), dotted(path), reason)
+        yield from map(self.problem, _undeclared(self.base.get("app"), self.overlay.get("app"), ("app",)))
 
 
 def read_layers(read: Callable[[str], bytes | None], overlay_file: str) -> Layers:
@@ -128,13 +127,13 @@ def _undeclared(base: object, overlay: object, at: KeyPath) -> Iterator[Complain
     for key, value in overlay.items():
         path = (*at, key)
         if key not in declared:
-            known = f" {nearest(key, declared)}" if declared else ""
-            yield path, f"{in_folder(BASE)} does not declare this{known}; give it a default there first"
+            reason = f"{in_folder(BASE)} does not declare this {nearest(key, declared)}; give it a default there first"
+            yield Complaint(path, reason)
         elif isinstance(declared[key], dict) and isinstance(value, dict):
             yield from _undeclared(declared[key], value, path)
         elif not _same_kind(declared[key], value):
             kinds = f"this is {kind_of(value)}, but {in_folder(BASE)} declares {kind_of(declared[key])}"
-            yield path, f"{kinds}; write {kind_of(declared[key])}"
+            yield Complaint(path, f"{kinds}; write {kind_of(declared[key])}")
 
 
 def _same_kind(declared: object, value: object) -> bool:

@@ -8,14 +8,27 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 FOLDER = "environments"
 
-type_words = {bool: "true or false", int: "a whole number", float: "a number", str: "text", list: "an array"}
+type_words = {bool: "a boolean", int: "a whole number", float: "a number", str: "text", list: "an array"}
 
 KeyPath = tuple[str | int, ...]
+
+
+class Complaint(NamedTuple):
+    """A problem before it is known which file it stands in.
+
+    ``also`` are the other keys that take part: the author is sent to the one that the overlay sets, because the base
+    serves the other environments too.
+    """
+
+    at: KeyPath
+    reason: str
+    also: tuple[KeyPath, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +91,17 @@ def kind_of(value: object) -> str:
     return "a table" if isinstance(value, dict) else type_words.get(type(value), "a date or time")
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """``(did you mean "x"?)``, or the list to choose from where nothing is near."""
+def near(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant."""
     choices = sorted(known)
-    # Whole words that begin alike are nearer than their length lets difflib see: "watch" is "watch_seconds".
-    near = [choice for choice in choices if choice.startswith(word)] or difflib.get_close_matches(word, choices, n=1)
-    if near:
-        return f'(did you mean "{near[0]}"?)'
-    return f"(known: {', '.join(choices)})" if choices else ""
+    # Words that begin alike are nearer than difflib sees, which looks at lengths: "watch" is meant for "watch_seconds".
+    alike = [choice for choice in choices if word and choice.startswith(word)]
+    return next(iter(alike or difflib.get_close_matches(word, choices, n=1)), None)
+
+
+def nearest(word: str, known: Collection[str]) -> str:
+    """``(did you mean "x"?)``, or the list to choose from where nothing is near."""
+    meant = near(word, known)
+    if meant:
+        return f'(did you mean "{meant}"?)'
+    return f"(known: {', '.join(sorted(known))})" if known else "(none is known)"

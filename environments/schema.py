@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-from environments.model import ENVIRONMENT_NAME
+from environments.model import APP_NAME, ENVIRONMENT_NAME
 from environments.overlay import Table, read_layers, read_toml
 from environments.problems import BadEnvironment, Problem, in_folder, nearest, shown
 from environments.whole import Whole, check
@@ -68,13 +68,12 @@ class Freeze:
         """Whether ``at``, a time that knows its zone, lies in the window: its first second does, its last does not."""
         if at.tzinfo is None:
             raise ValueError("a freeze is asked about a time that knows its zone; this one has none")
-        local = at.astimezone(ZoneInfo(self.timezone)).replace(microsecond=0)
-        try:
-            began = next(CronSim(self.cron, local + timedelta(seconds=1), reverse=True))
-        except StopIteration:
-            return False
-        # Two times of one zone subtract as wall clocks do: as instants, a change of the clocks does not bend a window.
-        return at.timestamp() - began.timestamp() < self.hours * 3600
+        # Wall clocks are ambiguous when they go back: look from two hours later on, and compare instants only.
+        later = at.astimezone(ZoneInfo(self.timezone)) + timedelta(hours=2)
+        for began in CronSim(self.cron, later, reverse=True):
+            if began.timestamp() <= at.timestamp():
+                return at.timestamp() - began.timestamp() < self.hours * 3600
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,11 @@ def load(read: Callable[[str], bytes | None], name: str, apps: Collection[str] |
 def from_folder(folder: Path, name: str) -> Environment:
     """The environment ``name`` of a checkout's ``environments`` folder; ``apps/`` beside it is looked at if there."""
     beside = folder.resolve().parent / "apps"
-    apps = [entry.name for entry in beside.iterdir() if entry.is_dir()] if beside.is_dir() else None
+    apps = (
+        [entry.name for entry in beside.iterdir() if entry.is_dir() and APP_NAME.fullmatch(entry.name)]
+        if beside.is_dir()
+        else None
+    )
     known = names(folder)
     if known and name not in known and is_environment(f"{name}.toml"):
         reason = f"there is no such environment {nearest(name, known)}"

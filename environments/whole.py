@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from environments import rules
-from environments.model import BudgetShape, Complaint, FleetShape, FreezeShape, HeadShape, JudgeShape, parse
-from environments.overlay import Layers, Table
-from environments.problems import BadEnvironment, shown
+from environments.model import BudgetShape, FileShape, FleetShape, FreezeShape, HeadShape, JudgeShape, parse
+from environments.overlay import BASE, Layers, Table
+from environments.problems import BadEnvironment, Complaint, in_folder, shown
 
-PARTS = ("budget", "judge", "freeze", "fleet", "app")
+PARTS = FileShape.model_fields.keys() - HeadShape.model_fields.keys()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,8 @@ def check(layers: Layers, name: str, overlay_of: Callable[[str], Table | None], 
     found += rules.settings(settings, ("app",))
     found += rules.origins(name, layers.overlay, overlay_of)
 
-    problems = [*layers.misplaced(), *(layers.problem(path, reason) for path, reason in found)]
+    problems = [*layers.misplaced(), *map(layers.problem, found)]
+    problems.sort(key=lambda problem: problem.file != in_folder(BASE))
     if problems or head is None or budget is None or judge is None:
         raise BadEnvironment(problems)
     return Whole(head, budget, judge, tuple(freezes.values()), fleets, settings)
@@ -64,7 +65,7 @@ def check(layers: Layers, name: str, overlay_of: Callable[[str], Table | None], 
 
 def _freezes(value: object, found: list[Complaint]) -> dict[int, FreezeShape]:
     if not isinstance(value, list):
-        found.append((("freeze",), f"this is {shown(value)}; write each window as a table [[freeze]]"))
+        found.append(Complaint(("freeze",), f"this is {shown(value)}; write each window as a table [[freeze]]"))
         return {}
     parsed = {number: parse(FreezeShape, item, ("freeze", number), found) for number, item in enumerate(value)}
     return {number: shape for number, shape in parsed.items() if shape}
@@ -72,7 +73,7 @@ def _freezes(value: object, found: list[Complaint]) -> dict[int, FreezeShape]:
 
 def _fleets(value: object, found: list[Complaint]) -> dict[str, FleetShape]:
     if value == {}:
-        found.append((("fleet",), "no application runs here; write a table [fleet.<app>] for each that does"))
+        found.append(Complaint(("fleet",), "no application runs here; write a table [fleet.<app>] for each that does"))
     tables = _tables(value, "fleet", found)
     parsed = {app: parse(FleetShape, table, ("fleet", app), found) for app, table in tables.items()}
     return {app: shape for app, shape in parsed.items() if shape}
@@ -85,10 +86,12 @@ def _tables(value: object, key: str, found: list[Complaint]) -> dict[str, dict[s
 
 def _each_table(value: object, key: str, found: list[Complaint]) -> Iterator[tuple[str, dict[str, Any]]]:
     if not isinstance(value, dict):
-        found.append(((key,), f"this is {shown(value)}; write a table [{key}.<app>] for each application"))
+        found.append(Complaint((key,), f"this is {shown(value)}; write a table [{key}.<app>] for each application"))
         return
     for app, table in value.items():
         if isinstance(table, dict):
             yield app, table
         else:
-            found.append(((key, app), f"{shown(table)} is no table; write [{key}.{app}] and its keys under it"))
+            found.append(
+                Complaint((key, app), f"{shown(table)} is no table; write [{key}.{app}] and its keys under it")
+            )

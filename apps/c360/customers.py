@@ -33,7 +33,8 @@ READS_VERSIONS = frozenset({1})  # data versions this release can read; release.
 WRITES_VERSION = 1
 
 FIND_SERVER_SECONDS = 1.0
-ANSWER_SECONDS = 2.5  # the longest a request waits for MongoDB, retries included; less than stop_seconds
+READ_SECONDS = 1.5  # the longest a read waits for MongoDB, retries included
+WRITE_SECONDS = 2.5  # and a write; less than what a request in flight gets at the end of the process
 
 PROBE_CUSTOMER: Document = {
     "_id": "probe",
@@ -80,7 +81,7 @@ class Customers:
 
     async def prepare(self) -> None:
         """Make an empty database usable, leave a used one as it is; raises ``UnreadableData``, ``StoreAway``."""
-        with _asking(seconds=4 * ANSWER_SECONDS):  # an index over many customers is not built in a moment
+        with _asking(10.0):  # an index over many customers is not built in a moment
             await self._about.update_one({"_id": "data"}, {"$setOnInsert": {"version": WRITES_VERSION}}, upsert=True)
             await self.check()
             await self._customers.create_index("email", unique=True)
@@ -90,7 +91,7 @@ class Customers:
 
     async def check(self) -> None:
         """Return if customers can be read and written now; raises ``UnreadableData``, ``StoreAway``."""
-        with _asking():
+        with _asking(READ_SECONDS):
             about = await self._about.find_one({"_id": "data"})
         if about is None:
             raise UnreadableData(f"The database {self._database.name} was emptied; it will be prepared again.")
@@ -102,7 +103,7 @@ class Customers:
 
     async def one(self, customer_id: str) -> Document:
         """The document of one customer; raises ``UnknownCustomer``, ``StoreAway``."""
-        with _asking():
+        with _asking(READ_SECONDS):
             found = await self._customers.find_one({"_id": customer_id})
         if found is None:
             raise UnknownCustomer(customer_id)
@@ -110,7 +111,7 @@ class Customers:
 
     async def by_email(self, email: str) -> Document | None:
         """The document of the customer with this e-mail address, if there is one; raises ``StoreAway``."""
-        with _asking():
+        with _asking(READ_SECONDS):
             return await self._customers.find_one({"email": normal_email(email)})
 
     async def add_order(self, customer_id: str, order: Order) -> Literal["stored", "duplicate"]:
@@ -125,7 +126,7 @@ class Customers:
                 await session.abort_transaction()
             return bool(changed.matched_count)
 
-        with _asking():
+        with _asking(WRITE_SECONDS):
             async with self._client.start_session() as session:
                 try:
                     written = await session.with_transaction(write)
@@ -163,7 +164,7 @@ class Customers:
                 await self._orders.insert_many(orders, session=session)
             return len(new)
 
-        with _asking(seconds=12 * ANSWER_SECONDS):
+        with _asking(30.0):
             async with self._client.start_session() as session:
                 return await session.with_transaction(write)
 
@@ -190,7 +191,7 @@ async def open_customers(settings: Settings) -> AsyncIterator[Customers]:
 
 
 @contextmanager
-def _asking(seconds: float = ANSWER_SECONDS) -> Iterator[None]:
+def _asking(seconds: float) -> Iterator[None]:
     """Bound everything asked of MongoDB inside, and raise ``StoreAway`` where asking again may help."""
     try:
         with pymongo.timeout(seconds):

@@ -4,6 +4,7 @@ Here: what is asked over HTTP and with which status it is answered. Not here: wh
 ``page``), how customers are kept (``customers``). ``X-Release`` is put on every answer by the server (``__main__``).
 """
 
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -25,6 +26,8 @@ from apps.c360.readiness import Readiness
 from apps.c360.view import single_view, view_json
 
 LARGEST_ORDER_BYTES = 256 * 1024
+
+log = logging.getLogger("c360.web")
 
 
 class Endpoints:
@@ -92,13 +95,16 @@ def application(customers: Customers, readiness: Readiness, metrics: Metrics) ->
             StoreAway: _store_away,
             ClientDisconnect: _answer(400),
             HTTPException: _http,
-            Exception: _broken,
         },
     )
 
 
 class Measured:
-    """Counts every request by the template of its route; a path that matches none is counted as ``other``."""
+    """Counts every request by the template of its route; a path that matches none is counted as ``other``.
+
+    A failure that nobody foresaw is logged and answered here. Further out, the server would cut the connection after
+    its answer, and the next request on it, which may be another client's behind a balancer, would be lost too.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -108,7 +114,7 @@ class Measured:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = time.perf_counter(), 500  # an answer that never begins is counted as broken
+        began, status = time.perf_counter(), 0
 
         async def noting_status(message: Message) -> None:
             nonlocal status
@@ -118,6 +124,12 @@ class Measured:
 
         try:
             await self._app(scope, receive, noting_status)
+        except Exception:
+            if status:
+                raise
+            log.exception("a request failed", extra={"fields": {"method": scope["method"], "path": scope["path"]}})
+            why = "The application failed at this request; the failure is in its log."
+            await _error(Request(scope), 500, why)(scope, receive, noting_status)
         finally:
             route = getattr(scope.get("route"), "path", "other")
             self._metrics.request(route, scope["method"], status, time.perf_counter() - began)
@@ -151,10 +163,6 @@ async def _http(request: Request, error: Exception) -> Response:
         405: f"{request.method} is not possible here.",
     }.get(error.status_code, error.detail)
     return _error(request, error.status_code, why, headers=dict(error.headers or {}))
-
-
-async def _broken(request: Request, error: Exception) -> Response:
-    return _error(request, 500, "The application failed at this request; the failure is in its log.")
 
 
 def _error(
