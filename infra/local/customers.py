@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from random import Random
+from typing import cast
 
 from infra.local.tally import NOBODY, Requests
 
@@ -148,7 +149,7 @@ class Connection(asyncio.Protocol):
         self._tally.add(started, boottime(), outcome, server, release)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)  # uvloop has a class of its own
         self._transport = transport
         if self._started is None:
             transport.abort()

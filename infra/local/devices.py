@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Sequence
 from random import Random
+from typing import cast
 
 from infra.local.tally import Messages
 
@@ -178,7 +179,7 @@ class Device(asyncio.Protocol):
             self._again(self._random.uniform(*BACK_OFF))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast("asyncio.Transport", transport)  # uvloop has a class of its own
         self._transport = transport
         self._received = b""
         transport.write(self._connect_frame)
