@@ -42,7 +42,8 @@ def _up(arguments: argparse.Namespace) -> int:
     root.mkdir(parents=True, exist_ok=True)
     lock = _lock(root)
     if lock is None:
-        print(f"A platform is already up under {root}; run `python -m infra.local down --root {root}` first.")
+        already = f"A platform is already up under {root}; run `python -m infra.local down --root {root}` first."
+        print(already, file=sys.stderr)
         return ERROR
     began = time.monotonic()
     wanted = arguments.only or list(names(arguments.environments))
