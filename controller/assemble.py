@@ -19,7 +19,7 @@ from controller.sources.releases import FOLDER, Releases
 from controller.standing import Standing, fold
 from controller.transports.local import LocalTransport
 from environments import Environment
-from infra.outputs import BadOutputs, Outputs
+from infra.outputs import Outputs
 
 
 @dataclass(frozen=True, slots=True)

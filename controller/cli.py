@@ -97,10 +97,10 @@ def parser() -> Parser:
 def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `turnabout … | head` ends quietly
     args = parser().parse_args(argv)
-    from controller.assemble import BadOutputs
     from controller.errors import Trouble
     from controller.site import FILE, BadSite, load_site
     from environments import BadEnvironment
+    from infra.outputs import BadOutputs
 
     path = args.site or Path(os.environ.get("TURNABOUT_SITE", FILE))
     try:

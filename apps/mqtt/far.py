@@ -15,6 +15,7 @@ from bson.datetime_ms import DatetimeMS
 from bson.errors import InvalidDocument
 from pymongo import MongoClient, WriteConcern
 from pymongo.errors import BulkWriteError, DocumentTooLarge, OperationFailure, PyMongoError
+from pymongo.uri_parser import parse_uri
 
 from apps.mqtt.queries import Row
 
@@ -36,6 +37,12 @@ class Unreachable(Exception):
     """Nobody knows what became of the batch; send all of it again."""
 
 
+def database_of(uri: str, zone: str) -> str:
+    """``zone_bos``; where environments share one server, the URI's own database comes first: ``stage_zone_bos``."""
+    shared = parse_uri(uri)["database"]
+    return f"{shared}_zone_{zone.lower()}" if shared else f"zone_{zone.lower()}"
+
+
 class Far:
     """The ``readings`` of this zone's own database. Needs the right to insert, and no other."""
 
@@ -46,7 +53,7 @@ class Far:
             appname="edge-forward",
         )  # fmt: skip
         majority = WriteConcern(w="majority", wtimeout=ANSWER_MS)
-        self._readings = self._client[f"zone_{zone.lower()}"].get_collection("readings", write_concern=majority)
+        self._readings = self._client[database_of(uri, zone)].get_collection("readings", write_concern=majority)
         self._unknown: dict[bytes, int] = {}
 
     def insert(self, rows: Sequence[Row]) -> dict[int, str]:

@@ -77,7 +77,7 @@ def _in_far_store(uri: str, zone: str, keys: set[Key]) -> Counter[Key]:
 
     client: MongoClient[dict[str, Any]] = MongoClient(uri, serverSelectionTimeoutMS=5000)
     with client:
-        readings = client[f"zone_{zone.lower()}"]["readings"]
+        readings = client[f"{client.get_default_database().name}_zone_{zone.lower()}"]["readings"]
         epochs = sorted({epoch for _, epoch, _ in keys})
         rows = readings.find({"epoch": {"$in": epochs}}, {"_id": 0, "device": 1, "epoch": 1, "seq": 1})
         try:

@@ -69,7 +69,8 @@ class Common:
 
     haproxy: str
     python: str
-    mongo_uri: str
+    mongo_uri: Callable[[str], str]
+    """Environment to where its far store is: all of them share one server here."""
     trusted: tuple[str, ...]
 
 
@@ -160,7 +161,7 @@ def write(node: Node, peers: Sequence[Node], common: Common) -> None:
         },
         "observe": {"port": node.observe_port, "token": node.observe_token},
         "trusted": list(common.trusted),
-        "secrets": {"mongo_uri": common.mongo_uri},
+        "secrets": {"mongo_uri": common.mongo_uri(node.environment)},
         "python": common.python,
         "reserve_bytes": RESERVE_BYTES,
         "watchdog_seconds": WATCHDOG_SECONDS,

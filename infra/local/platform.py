@@ -108,16 +108,16 @@ def _bring_up(platform: Platform, environments: Sequence[Environment], program: 
     if not program.is_file():
         raise ServerMissing(f"{program} is missing; name the file of the node program with --program.")
     shutil.copyfile(program, root / "program.py")
-    trusted = (build_key(root / "keys" / "build.pem"),)
+    trusted = (build_key(root / "keys" / "build.key"),)
     mongo_port, git_port = ports.take(), ports.take()
-    common = layout.Common(find_haproxy(), sys.executable, mongo_uri(mongo_port), trusted)
+    common = layout.Common(find_haproxy(), sys.executable, partial(mongo_uri, mongo_port), trusted)
     bare_repository(root / "git" / "repository.git")
     platform.outputs = {
         name: Outputs(
             environment=name,
             nodes=tuple(layout.output(node) for node in planned),
             program=(sys.executable, "-I", "-S", str(root / "program.py")),
-            mongo_uri=common.mongo_uri,
+            mongo_uri=common.mongo_uri(name),
             repository=f"git://{HOST}:{git_port}/repository.git",
             trusted=trusted,
             bastion="",
@@ -157,11 +157,11 @@ def build_key(path: Path) -> str:
 
     if not path.exists():
         made = Ed25519PrivateKey.generate()
-        text = made.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
+        text = made.private_bytes(form.Encoding.PEM, form.PrivateFormat.OpenSSH, form.NoEncryption())
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.write_bytes(text)
-    key = form.load_pem_private_key(path.read_bytes(), None)
+    key = form.load_ssh_private_key(path.read_bytes(), None)
     if not isinstance(key, Ed25519PrivateKey):
         raise ServerFailed(f"{path} holds no Ed25519 key; remove it, and the next `up` makes one.")
     return key.public_key().public_bytes(form.Encoding.Raw, form.PublicFormat.Raw).hex()

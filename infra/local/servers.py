@@ -150,8 +150,8 @@ def start_mongod(folder: Path, port: int) -> Server:
     return server
 
 
-def mongo_uri(port: int) -> str:
-    return f"mongodb://{HOST}:{port}/?replicaSet=rs0"
+def mongo_uri(port: int, database: str = "") -> str:
+    return f"mongodb://{HOST}:{port}/{database}?replicaSet=rs0"
 
 
 def _make_primary(server: Server, port: int) -> None:
