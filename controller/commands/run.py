@@ -16,7 +16,6 @@ from controller.ledgers.sqlite import Leadership
 from controller.loop import EnvironmentLoop
 from controller.notifiers.log import LogNotifier
 from controller.site import Site
-from controller.sources.webhook import Webhook
 
 WORKERS = 24
 """I/O at once in one environment: enough for every node of a large one to be slow together."""
@@ -38,6 +37,8 @@ def run(args: argparse.Namespace, site: Site) -> int:
             pool = stack.enter_context(ThreadPoolExecutor(WORKERS, name))
             loops.append((name, assemble.loop(site, name, parts, notifier, pool)))
         if site.webhook is not None:
+            from controller.sources.webhook import Webhook
+
             hints = [each.hint for _, each in loops]
             stack.enter_context(Webhook(site.webhook.port, site.webhook.secret, lambda: [hint() for hint in hints]))
         threads = [threading.Thread(target=lead, args=(name, each, stop, failed), name=name) for name, each in loops]

@@ -56,11 +56,11 @@ class NodeFleet:
         return self._command(action.node, *ARGUMENTS[type(action)](action), "--generation", str(generation))
 
     def probe(self, node: str, app: str) -> bool:
-        answer = self._run(node, ("probe", "--app", app), None, PROBE_SECONDS)
+        answer = self._run(node, ("probe",), None, PROBE_SECONDS)
         return bool(answer["probe"]["works"])
 
     def last_words(self, node: str, app: str) -> tuple[str, ...]:
-        answer = self._run(node, ("logs", "--app", app, "--lines", "50"), None, COMMAND_SECONDS)
+        answer = self._run(node, ("logs", "--lines", "50"), None, COMMAND_SECONDS)
         return tuple(str(line) for line in answer["lines"])
 
     def _stage(self, action: Stage) -> NodeView | None:

@@ -580,9 +580,18 @@ class Node:
 
         return re.sub(r"\{([a-z][a-z0-9_.]*)\}", value, text)
 
-    def argv(self, manifest: Json) -> list[str]:
-        argv = [self.fill(str(part), manifest) for part in manifest["start"]]
+    def argv(self, words: Iterable[Any], manifest: Json) -> list[str]:
+        argv = [self.fill(str(word), manifest) for word in words]
         return [self.facts["python"], *argv[1:]] if argv[0] == "python" else argv
+
+    def surroundings(self, manifest: Json) -> dict[str, str]:
+        """The environment of a release's processes: its own modules and none of ours."""
+        modules = [self.release(manifest["release"]) / "tree"]
+        if "dependencies" in (blobs := blobs_of(manifest)):
+            modules.append(self.store / "dependencies" / blobs["dependencies"][0])
+        env = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+        env |= {"PYTHONPATH": ":".join(map(str, modules)), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+        return env | {"TURNABOUT_NODE": str(self.root)}
 
     def app_config(self, manifest: Json) -> bytes:
         """The file an application is started with; its secrets are this node's, readable offline."""
@@ -638,7 +647,7 @@ def check_manifest(manifest: Json, digest: str, node: Node) -> None:
             raise Refused("wrong digest", f"The manifest says {key} = {manifest[key]}, but its content gives {value}.")
     if manifest["release"] != digest:
         raise Refused("wrong digest", f"The manifest is of {_short(manifest['release'])}, not of {_short(digest)}.")
-    for part in (*node.argv(manifest), node.fill(manifest["ready"], manifest)):
+    for part in (*node.argv([*manifest["start"], *manifest["probe"]], manifest), node.fill(manifest["ready"], manifest)):
         if "\0" in part:
             raise Refused("bad manifest", "The manifest's start or ready holds a NUL byte.")
 
@@ -1508,16 +1517,10 @@ class Serve:
                 say("config not renewed", why=str(problem))
         url = urlsplit(node.fill(manifest["ready"], manifest))
         path = (url.path or "/") + (f"?{url.query}" if url.query else "")
-        modules = [place / "tree"]
-        if "dependencies" in (blobs := blobs_of(manifest)):
-            modules.append(node.store / "dependencies" / blobs["dependencies"][0])
-        env = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-        env |= {"PYTHONPATH": ":".join(map(str, modules)), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
-        env |= {"TURNABOUT_NODE": str(node.root)}
         out = os.open(node.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
             begin = os.lseek(out, 0, os.SEEK_END)
-            pid = spawn(node.argv(manifest), out, env=env, cwd=place / "tree")
+            pid = spawn(node.argv(manifest["start"], manifest), out, env=node.surroundings(manifest), cwd=place / "tree")
         finally:
             os.close(out)
         stop, where = float(manifest["stop_seconds"]), (url.hostname or node.facts["bind"], url.port or 80, path)
@@ -1975,6 +1978,7 @@ def parser() -> argparse.ArgumentParser:
     traffic.add_argument("weights", nargs="+", type=_weight, metavar="BACKEND/SERVER=WEIGHT")
     verb("status", "what runs, what is promised")
     verb("observe", "status, counts and metrics in one answer")
+    verb("probe", "try the application's round trip from outside it")
     verb("logs", "the last lines of the application").add_argument("--lines", type=int, default=50)
     verb("gc", "remove releases nobody can need")
     verb("serve", "hold the promises (started by supervise)").add_argument("--heartbeat", type=int, default=None)
@@ -2005,7 +2009,28 @@ def last_lines(node: Node, lines: int) -> list[str]:
     return found[-lines:] if lines > 0 else []
 
 
+def probe(node: Node) -> Json:
+    """Try the application's round trip from outside it. Last good's probe tries the candidate too: a candidate that
+    brings its own does not grade itself; only a first release has nothing else."""
+    state = node.load_states().get(node.app, AppState())
+    digest = state.good or (state.pending.digest if state.pending else None)
+    if digest is None:
+        raise Refused("nothing runs", "There is no release on this node to probe.")
+    manifest = node.manifest(digest)
+    try:
+        tried = subprocess.run(
+            node.argv(manifest["probe"], manifest), cwd=node.release(digest) / "tree", env=node.surroundings(manifest),
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=6,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return {"probe": {"works": False, "said": "no answer within 6 s"}}
+    said = (tried.stdout or tried.stderr).decode("utf-8", "replace").strip()
+    return {"probe": {"works": tried.returncode == 0, "said": said[-500:]}}
+
+
 def run_verb(node: Node, verb: str, given: Json) -> Json:
+    if verb == "probe":
+        return probe(node)
     if verb == "stage":
         return stage(node, given["digest"], sys.stdin.buffer)
     if verb == "gc":
