@@ -831,7 +831,12 @@ def unpack(blob: Path, place: Path) -> None:
 
 
 def compile_to_bytes(node: Node, place: Path) -> None:
-    """Byte-compile at stage time, so that no start pays for it; what does not compile is the application's matter."""
+    """Byte-compile at stage time, so that no start pays for it; what does not compile is the application's matter.
+
+    A blob that was built with this Python's byte code in it is left as it is.
+    """
+    if any(place.rglob(f"__pycache__/*.{sys.implementation.cache_tag}.pyc")):
+        return
     argv = [node.facts["python"], "-I", "-m", "compileall", "-q", "-q", str(place)]
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         quiet = subprocess.DEVNULL
