@@ -141,8 +141,11 @@ def test_a_commit_that_does_not_fit_leaves_nothing_and_later_ones_work(tmp_path:
 
 
 def test_a_second_opener_is_refused_with_a_sentence(store: Store, tmp_path: Path) -> None:
-    script = f"from pathlib import Path\nfrom apps.mqtt.store import *\nStore(Path({str(tmp_path)!r}), 'BOS', quarantine_rows=5)"
-    second = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    script = (
+        "import sys; from pathlib import Path; from apps.mqtt.store import Store;"
+        "Store(Path(sys.argv[1]), 'BOS', quarantine_rows=5)"
+    )
+    second = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False)
     assert "StoreRefused: Another process uses" in second.stderr
 
 
