@@ -62,6 +62,27 @@ def test_a_stop_under_load_acknowledges_all_that_it_took(edge: Edge) -> None:
     assert set(stored(edge)) == acknowledged  # not one stored without its PUBACK arriving, and none the other way
 
 
+def test_a_stop_answers_what_it_took_and_closes_cleanly_over_what_it_did_not_read(
+    new_edge: Callable[..., Edge],
+) -> None:
+    edge = new_edge(max_in_flight=10).start()
+    assert edge.process is not None
+    device = Device(edge.mqtt).connected()
+    blocker = sqlite3.connect(edge.data / FILE, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    device.send(b"".join(encode(Publish(device.topic, numbered(seq), 1, seq)) for seq in range(1, 5001)))
+    until(lambda: edge.metrics()["pending"] == 10)
+    edge.process.terminate()
+    until(lambda: edge.events("stopping"))
+    blocker.execute("ROLLBACK")
+    assert device.receive(40) == b"".join(puback(seq) for seq in range(1, 11))
+    assert device.peer.recv(1) == b""  # an end, not a reset that could destroy a PUBACK on its way
+    device.close()
+    assert edge.process.wait(10) == 0
+    edge.start()
+    assert [row["seq"] for row in edge.readings()] == list(range(1, 11))
+
+
 def test_while_the_store_cannot_commit_nothing_is_acknowledged_and_then_everything(
     new_edge: Callable[..., Edge],
 ) -> None:
@@ -167,10 +188,28 @@ def test_a_second_process_on_the_same_directory_is_refused(edge: Edge) -> None:
     assert edge.is_ready()
 
 
-def test_kill_9_takes_the_forwarder_along(edge: Edge) -> None:
+def test_kill_9_takes_the_forwarder_along_even_a_stopped_one(edge: Edge) -> None:
     child = edge.forwarder()
+    until((edge.data / "forward.db").exists)  # it is at work
+    os.kill(child, signal.SIGSTOP)
     edge.kill()
     until(lambda: not Path(f"/proc/{child}").exists())
+
+
+def test_the_forwarder_ends_when_its_pipe_does(edge: Edge) -> None:
+    assert edge.stop() == 0
+    argv = [sys.executable, "-m", "apps.mqtt.forward", "--config", str(edge.config), "--parent", str(os.getpid())]
+    with subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE) as forwarder:
+        assert forwarder.stdin is not None
+        forwarder.stdin.write(b".")
+        forwarder.stdin.close()
+        assert forwarder.wait(20) == 0
+
+
+def test_the_forwarder_ends_when_its_parent_is_gone_before_it_looks(edge: Edge) -> None:
+    argv = [sys.executable, "-m", "apps.mqtt.forward", "--config", str(edge.config), "--parent", "1"]
+    done = subprocess.run(argv, cwd=ROOT, stdin=subprocess.PIPE, timeout=20, check=False)
+    assert done.returncode == 0
 
 
 def test_the_death_of_the_forwarder_does_not_reach_the_ingest(edge: Edge) -> None:
