@@ -21,8 +21,9 @@ class Change:
 
     def applied(self, text: str) -> str:
         """The source with this change in it. Raises ValueError when it does not fit."""
-        if text.count(self.before) != 1:
-            raise ValueError(f"{self.path} holds the text that {self.subject!r} replaces {text.count(self.before)} times")
+        found = text.count(self.before)
+        if found != 1:
+            raise ValueError(f"{self.path} holds the text that {self.subject!r} replaces {found} times, not once")
         return text.replace(self.before, self.after)
 
 
@@ -59,8 +60,8 @@ BAD_WITHOUT_GIT = Change(
     "        latest = self._reader.latest(device)\n        if latest is None:\n",
     "        latest = self._reader.latest(device)\n"
     "        if latest is not None:\n"
-    '            band = ("low", "normal", "high")[int((latest.reading - 20) / 1.58)]\n'
+    '            band = ("low", "normal", "high")[int((latest.reading - 20) / 1.4)]\n'
     '            return _json(HTTPStatus.OK, {**asdict(latest), "band": band})\n'
     "        if latest is None:\n",
 )
-"""Three bands of 1.58 degrees end just short of what these sensors can read: the hottest twentieth has no name."""
+"""Three bands of 1.4 degrees end short of what these sensors can read: the hottest readings have no band."""
