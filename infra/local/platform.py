@@ -103,6 +103,7 @@ def up(root: Path, environments: Sequence[Environment], program: Path, apps: Pat
 
 def _bring_up(platform: Platform, environments: Sequence[Environment], program: Path, apps: Path) -> None:
     root, ports = platform.root, platform.ports
+    shutil.rmtree(layout.run_folder(root), ignore_errors=True)  # of a platform that was killed
     _own_folder(layout.run_folder(root))
     nodes = {environment.name: layout.plan(environment, root, apps, ports.take) for environment in environments}
     if not program.is_file():
