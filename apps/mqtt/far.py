@@ -43,7 +43,7 @@ class Far:
         self._zone = zone
         self._client: MongoClient[dict[str, Any]] = MongoClient(
             uri, serverSelectionTimeoutMS=SELECT_MS, connectTimeoutMS=CONNECT_MS, socketTimeoutMS=ANSWER_MS,
-            appname="edge-forward",
+            appname="edge-forward", connect=False,
         )  # fmt: skip
         majority = WriteConcern(w="majority", wtimeout=ANSWER_MS)
         self._readings = self._client[f"zone_{zone.lower()}"].get_collection("readings", write_concern=majority)
@@ -54,7 +54,7 @@ class Far:
         try:
             self._readings.insert_many([self.document(row) for row in rows], ordered=False)
         except BulkWriteError as error:
-            return self._refusals(rows, error.details or {})
+            return self.refusals(rows, error.details or {})
         except (InvalidDocument, DocumentTooLarge) as error:
             return self._halve(rows, error)
         except OperationFailure as error:
@@ -77,7 +77,7 @@ class Far:
             "rts": DatetimeMS(row.rts),
         }
 
-    def _refusals(self, rows: Sequence[Row], details: Mapping[str, Any]) -> dict[int, str]:
+    def refusals(self, rows: Sequence[Row], details: Mapping[str, Any]) -> dict[int, str]:
         """The answer of an unordered write: every document was tried, and those that failed are listed."""
         refused: dict[int, str] = {}
         unknown = ""

@@ -21,6 +21,7 @@ READS = (1,)  # data versions, as release.toml names them
 WRITES = 1
 FILE = "readings.db"
 QUARANTINED_PAYLOAD_BYTES = 4096
+BUSY_SECONDS = 0.5  # nobody else writes; a visitor with a database shell is waited for this long per try
 
 SCHEMA = """
 CREATE TABLE readings (
@@ -85,7 +86,7 @@ class Store:
         except BlockingIOError:
             raise StoreRefused(f"Another process uses {data}; stop it before this one is started.") from None
         self._quarantine_rows = quarantine_rows
-        self._db = sqlite3.connect(data / FILE, isolation_level=None, check_same_thread=False)
+        self._db = sqlite3.connect(data / FILE, BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
