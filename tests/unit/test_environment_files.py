@@ -1,9 +1,10 @@
-"""The files of ``environments/`` itself: the three environments, the reference, and the schema for editors."""
+"""``environments/`` as a folder: its three environments, the reference, the schema for editors, and copies of it."""
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ import jsonschema
 import pytest
 from pydantic import BaseModel
 
-from environments import from_folder, names
+from environments import BadEnvironment, Problem, from_folder, load, names
 from environments.editor_schema import editor_schema
 from environments.model import FileShape
 from environments.overlay import BASE_ONLY, OVERLAY_ONLY, Layers
@@ -60,6 +61,42 @@ def test_the_environments_are_good_and_come_in_the_order_of_promotion() -> None:
 def test_prod_keeps_a_control_node_to_the_last_wave() -> None:
     for fleet in from_folder(FOLDER, "prod").fleets.values():
         assert set(fleet.wave_nodes(-1)) < {name for _, name in fleet.node_names()}
+
+
+def test_a_folder_gives_what_its_files_give() -> None:
+    files = {path.name: path.read_bytes() for path in FOLDER.glob("*.toml")}
+
+    assert from_folder(FOLDER, "prod") == load(files.get, "prod")
+
+
+def test_a_folder_lists_its_environments_in_the_order_of_promotion(tmp_path: Path) -> None:
+    folder = shutil.copytree(FOLDER, tmp_path / "environments")
+    (folder / "acceptance.toml").write_text('promotes_from = "prod"')
+    (folder / "broken.toml").write_text('promotes_from = "prod')
+    (folder / "waivers.toml").touch()
+    (folder / "Pulumi.dev.yaml").touch()
+
+    assert names(folder) == ("broken", "dev", "stage", "prod", "acceptance")
+    assert names(tmp_path / "nowhere") == ()
+
+
+def test_a_folder_that_lacks_an_environment_names_the_nearest() -> None:
+    with pytest.raises(BadEnvironment) as bad:
+        from_folder(FOLDER, "prd")
+
+    assert bad.value.problems == (
+        Problem("environments/prd.toml", "", 'there is no such environment (did you mean "prod"?)'),
+    )
+
+
+def test_a_folder_looks_for_applications_beside_itself(tmp_path: Path) -> None:
+    folder = shutil.copytree(FOLDER, tmp_path / "environments")
+    assert from_folder(folder, "prod").name == "prod"
+
+    (tmp_path / "apps" / "mqtt").mkdir(parents=True)
+    (tmp_path / "apps" / "__pycache__").mkdir()
+    with pytest.raises(BadEnvironment, match=r"there is no folder apps/c360 \(known: mqtt\)"):
+        from_folder(folder, "prod")
 
 
 def test_the_reference_says_every_key_and_no_other() -> None:

@@ -1,17 +1,22 @@
 """Environments: what good files become, and the exact sentence that each kind of bad file gives.
 
-The files here are small ones of the test's own, given to ``load`` as a mapping; the product's own files and
-``reference.toml`` are looked at in ``test_environment_files.py``.
+The files here are small ones of the test's own, given to ``load`` as a mapping. ``bad_environments.txt`` is the table
+of bad ones. Folders and the product's own files are looked at in ``test_environment_files.py``.
 """
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from environments import BadEnvironment, Budget, Fleet, Freeze, Judge, Problem, from_folder, load, names
+from environments import BadEnvironment, Budget, Fleet, Freeze, Judge, Problem, load
+from environments.overlay import Layers
+from environments.whole import check
 
 FILES = {
     "base.toml": """
@@ -101,60 +106,6 @@ def test_a_list_in_the_overlay_takes_the_place_of_the_base_s() -> None:
     assert [freeze.name for freeze in load(files.get, "prod").freezes] == ["month end"]
 
 
-def test_the_budget_knows_the_node_s_deadline_and_the_end_of_the_candidate() -> None:
-    budget = Budget(deploy=60, watch=50, revert=40, margin=5)
-
-    assert budget.end == 115
-    assert budget.limit == 150
-
-
-def test_nodes_are_named_after_their_zone() -> None:
-    fleet = Fleet("mqtt", ("BOS", "DFW"), 2, ({"BOS": 1}, {"BOS": 2, "DFW": 1}), 0)
-
-    assert fleet.node_names() == (("BOS", "bos-a"), ("BOS", "bos-b"), ("DFW", "dfw-a"), ("DFW", "dfw-b"))
-    assert fleet.wave_nodes(0) == ("bos-a",)
-    assert fleet.wave_nodes(1) == ("bos-a", "bos-b", "dfw-a")
-
-
-NEW_YORK = Freeze("month end", "0 0 28 * *", 72, "America/New_York")
-
-
-@pytest.mark.parametrize(
-    ("freeze", "at", "active"),
-    [
-        (NEW_YORK, "2025-01-28T04:59:59.999+00:00", False),
-        (NEW_YORK, "2025-01-28T05:00:00+00:00", True),  # midnight in New York
-        (NEW_YORK, "2025-01-28T00:00:00-05:00", True),
-        (NEW_YORK, "2025-01-31T04:59:59.999+00:00", True),
-        (NEW_YORK, "2025-01-31T05:00:00+00:00", False),
-        (NEW_YORK, "2025-07-28T03:59:59+00:00", False),  # in summer midnight is an hour earlier by UTC
-        (NEW_YORK, "2025-07-28T04:00:00+00:00", True),
-        # The clocks go forward on the night of 9 March 2025: a window of 24 hours lasts 24 hours.
-        (Freeze("spring", "0 0 9 3 *", 24, "America/New_York"), "2025-03-10T04:59:59+00:00", True),
-        (Freeze("spring", "0 0 9 3 *", 24, "America/New_York"), "2025-03-10T05:00:00+00:00", False),
-        # 02:30 does not exist that night: the window begins when the clocks have gone forward.
-        (Freeze("gap", "30 2 9 3 *", 1, "America/New_York"), "2025-03-09T06:59:59+00:00", False),
-        (Freeze("gap", "30 2 9 3 *", 1, "America/New_York"), "2025-03-09T07:00:00+00:00", True),
-        # 01:30 comes twice on 2 November 2025: the window begins at the first and is an hour old at the second.
-        (Freeze("twice", "30 1 2 11 *", 1, "America/New_York"), "2025-11-02T06:29:59+00:00", True),
-        (Freeze("twice", "30 1 2 11 *", 1, "America/New_York"), "2025-11-02T06:30:00+00:00", False),
-        # A window that begins again before it ends goes on.
-        (Freeze("always", "0 0 * * *", 25, "UTC"), "2025-05-05T00:30:00+00:00", True),
-        (Freeze("weekend", "0 18 * * FRI", 60, "UTC"), "2025-05-05T05:59:59+00:00", True),
-        (Freeze("weekend", "0 18 * * FRI", 60, "UTC"), "2025-05-05T06:00:00+00:00", False),
-    ],
-)
-def test_a_freeze_is_active_from_its_first_second_and_no_longer_at_its_end(
-    freeze: Freeze, at: str, active: bool
-) -> None:
-    assert freeze.active(datetime.fromisoformat(at)) is active
-
-
-def test_a_freeze_refuses_a_time_without_a_zone() -> None:
-    with pytest.raises(ValueError, match="knows its zone"):
-        NEW_YORK.active(datetime(2025, 1, 28))
-
-
 CHANGES = [
     block.splitlines()
     for block in Path(__file__).with_name("bad_environments.txt").read_text().split("\n\n")[1:]
@@ -171,6 +122,38 @@ def test_a_bad_file_gives_exactly_these_sentences(change: list[str]) -> None:
         load(with_change(file, removed, added).get, "prod")
 
     assert str(bad.value) == said
+
+
+ODD_VALUES = [0, -1, 10**30, 1.5, float("nan"), "", "x" * 200, True, [], [[]], {}, {"": {}}, [{"x": -1}], datetime.min]
+
+
+def places(table: object, at: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Every place in a file, the file itself left out."""
+    inner = table.items() if isinstance(table, dict) else enumerate(table) if isinstance(table, list) else ()
+    for key, value in inner:
+        yield (*at, key)
+        yield from places(value, (*at, key))
+
+
+@pytest.mark.parametrize("file", ["base.toml", "prod.toml"])
+def test_whatever_stands_in_a_key_the_answer_is_an_environment_or_sentences(file: str) -> None:
+    good = {name.removesuffix(".toml"): text for name, text in FILES.items()}
+    answers = {"environment": 0, "sentences": 0}
+    for place in places(tomllib.loads(FILES[file])):
+        for odd in ODD_VALUES:
+            tables = {name: tomllib.loads(text) for name, text in good.items()}
+            spot: Any = tables[file.removesuffix(".toml")]
+            for key in place[:-1]:
+                spot = spot[key]
+            spot[place[-1]] = odd
+            try:
+                check(Layers(tables["base"], tables["prod"], "prod.toml"), "prod", tables.get, None)
+                answers["environment"] += 1
+            except BadEnvironment as bad:
+                assert bad.problems
+                assert all(problem.reason and "\n" not in str(problem) for problem in bad.problems)
+                answers["sentences"] += 1
+    assert min(answers.values()) > 10
 
 
 def test_every_complaint_comes_at_once_from_both_files() -> None:
@@ -255,52 +238,6 @@ def test_an_environment_without_a_fleet_is_refused() -> None:
     assert complaints(files, "dev") == [
         "environments/dev.toml: fleet: no application runs here; write a table [fleet.<app>] for each that does"
     ]
-
-
-def write(folder: Path, files: dict[str, bytes]) -> Path:
-    folder.mkdir()
-    for name, content in files.items():
-        (folder / name).write_bytes(content)
-    return folder
-
-
-def test_a_folder_gives_what_its_files_give(tmp_path: Path) -> None:
-    files = with_change("prod.toml", "", "")
-
-    assert from_folder(write(tmp_path / "environments", files), "prod") == load(files.get, "prod")
-
-
-def test_a_folder_lists_its_environments_in_the_order_of_promotion(tmp_path: Path) -> None:
-    files = with_change("prod.toml", "", "") | {
-        "acceptance.toml": b'promotes_from = "prod"',
-        "qa.toml": b"promotes_from = 'dev",
-        "reference.toml": b"",
-        "waivers.toml": b"",
-        "Pulumi.dev.yaml": b"",
-    }
-
-    assert names(write(tmp_path / "environments", files)) == ("dev", "qa", "prod", "acceptance")
-    assert names(tmp_path / "nowhere") == ()
-
-
-def test_a_folder_that_lacks_an_environment_names_the_nearest(tmp_path: Path) -> None:
-    folder = write(tmp_path / "environments", with_change("prod.toml", "", ""))
-
-    with pytest.raises(BadEnvironment) as bad:
-        from_folder(folder, "prd")
-
-    assert bad.value.problems == (
-        Problem("environments/prd.toml", "", 'there is no such environment (did you mean "prod"?)'),
-    )
-
-
-def test_a_folder_looks_for_applications_beside_itself(tmp_path: Path) -> None:
-    folder = write(tmp_path / "environments", with_change("prod.toml", "", ""))
-    (tmp_path / "apps" / "mqtt").mkdir(parents=True)
-    (tmp_path / "apps" / "__pycache__").mkdir()
-
-    with pytest.raises(BadEnvironment, match=r"there is no folder apps/c360 \(known: mqtt\)"):
-        from_folder(folder, "prod")
 
 
 def test_the_complaints_read_as_one_list_by_file() -> None:
