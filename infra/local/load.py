@@ -69,6 +69,8 @@ class Traffic:
 
     def _make_devices(self, outputs: Outputs, rates: Rates) -> list[Device]:
         zones = sorted(_fronts(outputs, "mqtt", "mqtt").items())
+        if not zones or not rates.messages:
+            return []
         return [
             Device(
                 name=f"{outputs.environment}-{zone.lower()}-{number:04d}",
