@@ -113,5 +113,13 @@ class Far:
         return refused
 
 
+def reach(uri: str, zone: str) -> Far:
+    """Raises Unreachable: behind an SRV address, the servers' names have to be asked for first."""
+    try:
+        return Far(uri, zone)
+    except (PyMongoError, ValueError) as error:  # ValueError: a port that is none
+        raise Unreachable(_sentence(error)) from error
+
+
 def _sentence(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error)[:300]}"

@@ -212,6 +212,23 @@ def test_the_forwarder_ends_when_its_parent_is_gone_before_it_looks(edge: Edge) 
     assert done.returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("address", "why"), [("mongodb://", "InvalidURI"), ("mongodb://127.0.0.1:99999", "ValueError")]
+)
+def test_an_address_that_is_none_is_counted_and_stops_nothing(
+    new_edge: Callable[..., Edge], address: str, why: str
+) -> None:
+    edge = new_edge(mongo_uri=address).start()
+    device = Device(edge.mqtt).connected()
+    device.publish(numbered(1))
+    assert device.receive(4) == puback(1)
+    counts = until(lambda: (now := edge.metrics())["far_errors"] >= 2 and now)
+    assert (counts["backlog"], counts["forwarder_restarts"]) == (1, 0)
+    assert edge.is_ready()
+    (line,) = edge.events("far_unreachable")
+    assert line["why"].startswith(why)
+
+
 def test_the_death_of_the_forwarder_does_not_reach_the_ingest(edge: Edge) -> None:
     device = Device(edge.mqtt).connected()
     first = edge.forwarder()
