@@ -629,10 +629,19 @@ def check_manifest(manifest: Json, digest: str, node: Node) -> None:
             "bad signature", "No key this node trusts has signed this manifest: it was altered, or is not ours."
         )
     wrong = sorted(key for key, kind in _MANIFEST.items() if not isinstance(manifest.get(key), kind))
-    if wrong or manifest.get("schema") != "turnabout/manifest/1" or not manifest["start"]:
-        raise Refused(
-            "bad manifest", f"This node program cannot use the manifest: schema or {', '.join(wrong) or 'start'}."
-        )
+    if wrong or manifest.get("schema") != "turnabout/manifest/1":
+        raise Refused("bad manifest", f"This node program cannot use the manifest: {', '.join(wrong) or 'its schema'}.")
+    versions = manifest["data_versions"]
+    sound = {
+        "start": bool(manifest["start"]) and all(isinstance(part, str) for part in manifest["start"]),
+        "data_versions": isinstance(versions.get("reads"), list) and isinstance(versions.get("writes"), int),
+        "on_deadline": manifest["on_deadline"] in ("revert", "freeze"),
+        "stop_seconds": 0 <= manifest["stop_seconds"] <= 60,
+        "checks": all(isinstance(check, dict) for check in manifest["checks"]),
+    }
+    if not all(sound.values()):
+        unsound = ", ".join(key for key, fine in sound.items() if not fine)
+        raise Refused("bad manifest", f"This node program cannot use the manifest's {unsound}.")
     if manifest["app"] != node.app or not _NAME.fullmatch(manifest["data"]):
         why = f"The manifest is of app {manifest['app']} with data {manifest['data']}; this node serves {node.app}."
         raise Refused("other app", why)
@@ -647,9 +656,9 @@ def check_manifest(manifest: Json, digest: str, node: Node) -> None:
             raise Refused("wrong digest", f"The manifest says {key} = {manifest[key]}, but its content gives {value}.")
     if manifest["release"] != digest:
         raise Refused("wrong digest", f"The manifest is of {_short(manifest['release'])}, not of {_short(digest)}.")
-    for part in (*node.argv([*manifest["start"], *manifest["probe"]], manifest), node.fill(manifest["ready"], manifest)):
-        if "\0" in part:
-            raise Refused("bad manifest", "The manifest's start or ready holds a NUL byte.")
+    words = [*node.argv([*manifest["start"], *manifest["probe"]], manifest), node.fill(manifest["ready"], manifest)]
+    if "\0" in "".join(words):
+        raise Refused("bad manifest", "The manifest's start, probe or ready holds a NUL byte.")
 
 
 def blobs_of(manifest: Json) -> dict[str, tuple[str, int]]:
@@ -659,9 +668,10 @@ def blobs_of(manifest: Json) -> dict[str, tuple[str, int]]:
         blob = manifest["blobs"].get(name)
         if blob is None and name == "dependencies":
             continue
-        if not isinstance(blob, dict) or not _HEX.fullmatch(str(blob.get("sha256"))) or int(blob["bytes"]) < 0:
+        fits = isinstance(blob, dict) and isinstance(blob.get("bytes"), int)
+        if not fits or not _HEX.fullmatch(str(blob.get("sha256"))):
             raise Refused("bad manifest", f"The manifest's blob {name} needs sha256 (64 hex digits) and bytes.")
-        found[name] = (blob["sha256"], int(blob["bytes"]))
+        found[name] = (blob["sha256"], blob["bytes"])
     return found
 
 
@@ -670,28 +680,23 @@ def blobs_of(manifest: Json) -> dict[str, tuple[str, int]]:
 
 def stage(node: Node, digest: str, stream: IO[bytes]) -> Json:
     """Take a release from a tar; leave it whole and verified in the store, or leave the store as it was."""
-    os.nice(10)  # copying bits must not take the processor from what serves
+    brought: list[Path] = []
     with lock(node.store / ".lock", "Another stage or gc is at work.", wait=True):
-        for part in ("blobs", "releases", "dependencies"):
-            (node.store / part).mkdir(parents=True, exist_ok=True)
-            for leftover in (node.store / part).glob(".*.tmp"):  # of a stage that was killed
-                remove(leftover)
-        brought: list[Path] = []
         try:
+            for part in ("blobs", "releases", "dependencies"):
+                (node.store / part).mkdir(parents=True, exist_ok=True)
+                for leftover in (node.store / part).glob(".*.tmp"):  # of a stage that was killed
+                    remove(leftover)
             return _stage(node, digest, stream, brought)
-        except (OSError, tarfile.TarError, EOFError) as problem:
+        except BaseException as problem:
             for blob in brought:
                 blob.unlink(missing_ok=True)
             if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise Failed(
-                    "disk", f"The disk of {node.root} is full: nothing was staged. Run gc, then stage again."
-                ) from None
-            raise Failed(
-                "cut off", f"The release did not arrive whole ({problem}): nothing was staged. Stage again."
-            ) from None
-        except (Refused, Failed):
-            for blob in brought:
-                blob.unlink(missing_ok=True)
+                why = f"The disk of {node.root} is full: nothing was staged. Run gc, then stage again."
+                raise Failed("disk", why) from None
+            if isinstance(problem, (OSError, tarfile.TarError, EOFError)):
+                why = f"The release did not arrive whole ({problem}): nothing was staged. Stage again."
+                raise Failed("cut off", why) from None
             raise
 
 
@@ -931,13 +936,15 @@ def spawn(
 
 
 def descendants(ancestor: int, spared: Iterable[int] = ()) -> list[int]:
-    """Every living process below ``ancestor``, except the ``spared`` and what is below them."""
+    """Every process below ``ancestor``, except the ``spared`` and what is below them.
+
+    Zombies count: the first thread of a process may be one while others still hold its ports. Reaping ends them.
+    """
     children: dict[int, list[int]] = {}
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, ValueError):
-            state, parent = (process / "stat").read_text().rpartition(")")[2].split()[:2]
-            if state not in "ZX":
-                children.setdefault(int(parent), []).append(int(process.name))
+            parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(process.name))
     found, below = [], [ancestor]
     while below:
         young = [pid for pid in children.get(below.pop(), ()) if pid not in spared]
@@ -970,7 +977,7 @@ def reaped() -> Iterator[tuple[int, int]]:
 def kill_strangers(root: Path) -> None:
     """End application processes of this node that an earlier double death left behind, before anything is started."""
     mark = f"TURNABOUT_NODE={root}".encode()
-    for _ in range(100):
+    for _ in range(20):
         left = []
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
@@ -982,6 +989,7 @@ def kill_strangers(root: Path) -> None:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
+    raise Failed("busy", f"Processes {left} of an earlier application of {root} do not end.")
 
 
 def say(event: str, **fields: object) -> None:
@@ -1014,9 +1022,13 @@ class Loop:
         self, address: Path | tuple[str, int], words: bytes, seconds: float, done: Callable[[bytes | None], None]
     ) -> None:
         """Send ``words``, read the whole answer, then ``done(answer)``; None when it took too long or failed."""
-        sock = socket.socket(socket.AF_UNIX if isinstance(address, Path) else socket.AF_INET, socket.SOCK_STREAM)
-        sock.setblocking(False)
-        code = sock.connect_ex(str(address) if isinstance(address, Path) else address)
+        family = socket.AF_UNIX if isinstance(address, Path) else socket.AF_INET
+        try:
+            sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            code = sock.connect_ex(str(address) if isinstance(address, Path) else address)
+        except OSError:
+            done(None)
+            return
         if code not in (0, errno.EINPROGRESS):
             sock.close()
             done(None)
@@ -1125,7 +1137,7 @@ class Balancer:
         self.drained: frozenset[str] = frozenset()  # servers that a lease holds at 0
         self.homes: dict[str, set[str]] = {}  # drained tcp server → clients that were on it
         self.waiters: list[Callable[[], None]] = []
-        self.busy = False
+        self.busy, self.rounds = False, 0
 
     def command(self, words: str, done: Callable[[str | None], None]) -> None:
         line = (words + "\n").encode()
@@ -1135,33 +1147,31 @@ class Balancer:
         """Read the balancer; correct what differs from what is wanted, read again, then tell the waiters."""
         if waiter:
             self.waiters.append(waiter)
+        self.rounds = 3
         if not self.busy:
             self.busy = True
-            self._look(corrections=2 if self.waiters else 1)
+            self._look()
 
-    def _look(self, corrections: int) -> None:
-        def seen(answer: str | None) -> None:
-            self._read(answer)
-            commands, risen = self._corrections()
-            if self.up and commands and corrections:
-                self.command(";".join(commands), lambda _: corrected(risen))
-            else:
-                rest()
+    def _look(self) -> None:
+        self.command("show info;show stat -1 4 -1", self._seen)
 
-        def corrected(risen: list[str]) -> None:
-            if risen:
-                self._bring_home(risen)
-            self._look(corrections - 1)
+    def _seen(self, answer: str | None) -> None:
+        try:
+            self._read(answer or "")
+        except (ValueError, KeyError):
+            self.up = False
+        commands = self._corrections() if self.up else []
+        if commands and self.rounds:
+            self.rounds -= 1
+            self.command(";".join(commands), lambda _: self._look())
+            return
+        self._bring_home()
+        self.busy, waiters, self.waiters = False, self.waiters, []
+        for waiter in waiters:
+            waiter()
 
-        def rest() -> None:
-            self.busy, waiters, self.waiters = False, self.waiters, []
-            for waiter in waiters:
-                waiter()
-
-        self.command("show info;show stat -1 4 -1", seen)
-
-    def _read(self, answer: str | None) -> None:
-        info, _, table = (answer or "").partition("# pxname")
+    def _read(self, answer: str) -> None:
+        info, _, table = answer.partition("# pxname")
         known = dict(line.split(": ", 1) for line in info.splitlines() if ": " in line)
         self.up = "Pid" in known and bool(table)
         self.weights, self.sessions, self.servers_up = {}, {}, {}
@@ -1169,7 +1179,7 @@ class Balancer:
             return
         self.dropped = int(known.get("DroppedLogs", 0))
         if known["Pid"] != self.pid:
-            self.pid, self.since = known["Pid"], boottime() - float(known.get("Uptime_sec", 0))
+            self.pid, self.since, self.homes = known["Pid"], boottime() - float(known.get("Uptime_sec", 0)), {}
             say("balancer seen", pid=self.pid)
         names, *rows = (line.split(",") for line in ("pxname" + table).splitlines() if line)
         for row in rows:
@@ -1180,27 +1190,25 @@ class Balancer:
                 self.sessions[server] = int(values["scur"] or 0)
                 self.servers_up[server] = not values["status"].startswith(("DOWN", "MAINT"))
 
-    def _corrections(self) -> tuple[list[str], list[str]]:
-        """What to say so that the balancer is as wanted, and which tcp servers rise from 0 by it."""
-        commands, risen = [], []
+    def _corrections(self) -> list[str]:
+        """What to say so that the balancer is as wanted."""
+        commands = []
         for server, wanted in self.wanted.items():
-            is_tcp, weight = server.split("/")[0] in self.tcp, self.weights.get(server)
-            if weight is None:
-                continue
+            weight = self.weights.get(server, wanted)
             if weight != wanted:
                 commands.append(f"set weight {server} {wanted}")
-                if is_tcp and weight == 0:
-                    risen.append(server)
-            if is_tcp and wanted == 0 and (weight or (self.sessions[server] and server in self.drained)):
+            lingering = server in self.drained and self.sessions.get(server)
+            if wanted == 0 and (weight or lingering) and server.partition("/")[0] in self.tcp:
                 self.homes.setdefault(server, set()).update(self.events.clients_on(server))
-                commands.append(
-                    f"shutdown sessions server {server}"
-                )  # after the weight: what leaves must not come back
-        return commands, risen
+                commands.append(f"shutdown sessions server {server}")  # after the weight, or they would come back
+        return commands
 
-    def _bring_home(self, risen: list[str]) -> None:
-        """Let the clients that a drain had moved away reconnect: they hash to their own server. Unknown ones stay."""
-        clients = {client for server in risen for client in self.homes.pop(server, ())}
+    def _bring_home(self) -> None:
+        """Where a drained server takes connections again, let the clients that were on it reconnect: they hash to it.
+
+        Others stay where they are; so does everybody whose connection is not known from the log."""
+        risen = [s for s in self.homes if self.wanted.get(s) and self.weights.get(s) and self.servers_up.get(s)]
+        clients = {client for server in risen for client in self.homes.pop(server)}
         sources = {source for client in clients for source in self.events.sources(client, risen)}
         if not sources:
             return
@@ -1497,11 +1505,10 @@ class Serve:
 
     def _start(self, digest: str) -> None:
         try:
-            with lock(self.node.store / ".choice", "gc is choosing"):
-                self.running = self._spawn(self.node.manifest(digest))
+            self.running = self._spawn(self.node.manifest(digest))
             self.ready_at = 0.0
             say("started", digest=digest, pid=self.running.pid)
-        except (OSError, ValueError, KeyError, Refused, Failed) as problem:
+        except (OSError, ValueError, KeyError, Refused) as problem:
             say("not started", digest=digest, why=str(problem))
             self.pause = min(5.0, max(0.2, self.pause * 2))
             self.start_at = time.monotonic() + self.pause
@@ -1757,7 +1764,7 @@ class Serve:
                 self._orphaned()
             if now >= self.beat_at:
                 self.beat_at = now + float(self.node.facts.get("watchdog_seconds", 5)) / 8
-                with contextlib.suppress(BlockingIOError):
+                with contextlib.suppress(OSError):
                     os.write(self.heartbeat, b".")
         self.reap()
         state = timers(self.state, boottime())
@@ -1795,6 +1802,8 @@ class Serve:
         for _ in range(200):
             if kill_descendants(os.getpid()):
                 break
+            for _ in reaped():
+                pass
             time.sleep(0.01)
         os._exit(1)
 
@@ -2037,6 +2046,7 @@ def run_verb(node: Node, verb: str, given: Json) -> Json:
     if verb == "probe":
         return probe(node)
     if verb == "stage":
+        os.nice(10)  # copying bits must not take the processor from what serves
         return stage(node, given["digest"], sys.stdin.buffer)
     if verb == "gc":
         return gc(node)
