@@ -26,7 +26,8 @@ class Webhook(BaseModel):
     """Where a forge may tell that something was pushed."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-    port: Annotated[int, Field(ge=0, le=65535)]
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)]
     secret: Annotated[str, Field(min_length=8)]
 
 
