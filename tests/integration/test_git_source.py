@@ -290,6 +290,13 @@ def test_the_tip_moved_and_carries_something_else(world: World) -> None:
     assert world.source.heads()["prod"] == tip
 
 
+def test_a_fix_beside_what_was_broken_is_another_release_too(world: World) -> None:
+    bad = world.ann.commits("Break it", apps__mqtt__a_py="2\n")
+    tip = world.ann.commits("Make up for it", apps__mqtt__b_py="2\n")
+    assert isinstance(world.source.revert(reversal(world, bad)), NotNeeded)
+    assert world.source.heads()["prod"] == tip
+
+
 def test_somebody_reverted_it_by_hand(world: World) -> None:
     bad = world.ann.commits("Break it", apps__mqtt__a_py="2\n")
     tip = world.ann.commits("Take it back", apps__mqtt__a_py="1\n")
