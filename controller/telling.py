@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from controller import rows
 from controller.advice import advice, after, asks, kind_of, sentence
+from controller.chapter import chapter, moments
 from controller.errors import Refused
 from controller.model import CLOSED, IN_FLIGHT, Phase, Rollout, Verdict
-from controller.chapter import chapter, moments
 from controller.past import past
 from controller.rows import Row
 from controller.standing import Standing, quarantined

@@ -89,7 +89,8 @@ def dependencies(lock: bytes, folder: Path, python: str, app: str) -> bytes:
         raise Refused(attempt, f"{python} does not start ({error.strerror})", "Name another Python.") from None
     if done.returncode:
         raise _pip_failed(attempt, done.stderr)
-    compiled = [python, "-I", "-m", "compileall", "-q", "-q", "--invalidation-mode", "unchecked-hash", str(place)]
+    compiled = [python, "-I", "-m", "compileall", "-q", "-q", "--invalidation-mode", "unchecked-hash", "-s", str(place)]
+    compiled += [str(place)]
     subprocess.run(compiled, stdin=subprocess.DEVNULL, capture_output=True, timeout=INSTALL_SECONDS, check=False)
     return tar(_installed(place))
 

@@ -49,7 +49,7 @@ EDGES_MS = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500, 7
 Json = dict[str, Any]
 
 
-class Refused(Exception):  # noqa: N818 - the field's word: the contract forbids it, retrying will not help
+class Refused(Exception):
     """The contract forbids it. ``state`` is what the refusal still taught (a generation, noted harm), if anything."""
 
     def __init__(self, kind: str, sentence: str, state: AppState | None = None) -> None:
@@ -57,7 +57,7 @@ class Refused(Exception):  # noqa: N818 - the field's word: the contract forbids
         self.kind, self.sentence, self.state = kind, sentence, state
 
 
-class Failed(Exception):  # noqa: N818
+class Failed(Exception):
     """It could not be done now (disk full, input cut off); the same request may succeed later."""
 
     def __init__(self, kind: str, sentence: str) -> None:
