@@ -54,7 +54,7 @@ def parser() -> Parser:
             made.add_argument("--json", action="store_true", help="one JSON object on stdout")
         return made
 
-    checks = verb("check", "check environments and applications, and say every complaint", environment="many", json=True)
+    checks = verb("check", "check environments and applications, say every complaint", environment="many", json=True)
     checks.add_argument("--folder", default=".", help="the checkout (default: here)")
     verb("plan", "say what would be rolled out next, and why not the rest", environment=True, json=True)
     verb("run", "run the controller for every environment of the site")

@@ -62,7 +62,8 @@ class Site:
         try:
             text = path.read_bytes()
         except OSError as error:
-            raise BadSite(f"{path}: {error.strerror}. Bring the platform up, or run `pulumi up`, to write it.") from error
+            said = f"{path}: {error.strerror}. Bring the platform up, or run `pulumi up`, to write it."
+            raise BadSite(said) from error
         return from_json(text, str(path))
 
     def ledger(self, environment: str) -> Path:

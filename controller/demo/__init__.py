@@ -1,7 +1,7 @@
 """``turnabout demo``: the whole story of a release on one machine, live, with real servers.
 
-``scenes`` is the story, ``world`` what it plays in, ``show`` what the visitor sees of it. Everything it starts it stops,
-unless it is asked to keep it.
+``scenes`` is the story, ``world`` what it plays in, ``show`` what the visitor sees of it. Everything it starts it
+stops, unless it is asked to keep it.
 """
 
 from __future__ import annotations

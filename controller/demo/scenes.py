@@ -234,6 +234,7 @@ def record(stage: Stage, story: str, environment: str, commit: str, rollout: Rol
         if last > off_at + 0.05:
             late = last - off_at
             raise Broken(f"A request started on the candidate {late:.2f} s after traffic was off.")
+    gone = rollout.phase is Phase.REVERTED and first is not None and last is not None
     stage.columns[story] = {
         "seen_s": max(0.0, seen_at - pushed) if seen_at is not None else None,
         "deploy_s": figures.deploy_s,
@@ -242,7 +243,7 @@ def record(stage: Stage, story: str, environment: str, commit: str, rollout: Rol
         "nodes_back_s": figures.nodes_back_s,
         "harmed": float(client.get("harmed", 0)),
         "acked_lost": None,
-        "exposure_s": last - first if rollout.phase is Phase.REVERTED and last is not None and first is not None else None,
+        "exposure_s": last - first if gone else None,
     }
     stage.shown.append((environment, rollout.number))
 

@@ -1532,7 +1532,8 @@ class Serve:
         out = os.open(node.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
             begin = os.lseek(out, 0, os.SEEK_END)
-            pid = spawn(node.argv(manifest["start"], manifest), out, env=node.surroundings(manifest), cwd=place / "tree")
+            argv, env = node.argv(manifest["start"], manifest), node.surroundings(manifest)
+            pid = spawn(argv, out, env=env, cwd=place / "tree")
         finally:
             os.close(out)
         stop, where = float(manifest["stop_seconds"]), (url.hostname or node.facts["bind"], url.port or 80, path)

@@ -33,7 +33,7 @@ RESERVE_BYTES = 100 * 1024 * 1024
 WATCHDOG_SECONDS = 5
 
 
-class BadApp(Exception):  # noqa: N818
+class BadApp(Exception):
     """An application's release.toml cannot be used; the message says which and why."""
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 from pymongo import MongoClient
 
 from controller.node.program import artifact_digest, canonical, config_digest, release_digest
@@ -89,7 +89,7 @@ def platform(environments: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 def release(platform: Platform) -> str:
     """The edge application of this checkout, confirmed on every node."""
     outputs = platform.outputs["small"]
-    key = load_pem_private_key((platform.root / "keys" / "build.pem").read_bytes(), None)
+    key = load_ssh_private_key((platform.root / "keys" / "build.key").read_bytes(), None)
     assert isinstance(key, Ed25519PrivateKey)
     digest, content = built(key)
     for node in outputs.nodes:
