@@ -506,7 +506,7 @@ class Node:
         if not path.exists():
             return {}
         try:
-            return {app: _state(known) for app, known in json.loads(path.read_text())["apps"].items()}
+            return {app: state_from_json(known) for app, known in json.loads(path.read_text())["apps"].items()}
         except (ValueError, KeyError, TypeError, AttributeError) as problem:
             why = f"{path} is damaged ({problem!r}): restore it, or remove it to begin with no release."
             raise Refused("damaged state", why) from None
@@ -603,7 +603,7 @@ class Node:
         )
 
 
-def _state(known: Json) -> AppState:
+def state_from_json(known: Json) -> AppState:
     """An AppState from its JSON; raises on anything that does not fit exactly."""
     pending, left = known["pending"], known["went_back"]
     leases = (
@@ -689,8 +689,8 @@ def stage(node: Node, digest: str, stream: IO[bytes]) -> Json:
                     remove(leftover)
             return _stage(node, digest, stream, brought)
         except BaseException as problem:
-            for blob in brought:
-                blob.unlink(missing_ok=True)
+            for path in brought:
+                remove(path)
             if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
                 why = f"The disk of {node.root} is full: nothing was staged. Run gc, then stage again."
                 raise Failed("disk", why) from None
@@ -726,7 +726,7 @@ def _stage(node: Node, digest: str, stream: IO[bytes], brought: list[Path]) -> J
     if missing:
         return {"staged": False, "missing": missing}
     if "dependencies" in blobs:
-        _unpack_dependencies(node, blobs["dependencies"][0])
+        _unpack_dependencies(node, blobs["dependencies"][0], brought)
     _unpack_release(node, manifest, blobs["tree"][0])
     return {"staged": True}
 
@@ -784,13 +784,14 @@ def _take_blob(place: Path, size: int, content: IO[bytes], brought: list[Path]) 
         partial.unlink(missing_ok=True)
 
 
-def _unpack_dependencies(node: Node, hex_digest: str) -> None:
+def _unpack_dependencies(node: Node, hex_digest: str, brought: list[Path]) -> None:
     place, blob = node.store / "dependencies" / hex_digest, node.store / "blobs" / hex_digest
     if not place.exists():
         partial = place.with_name(f".{hex_digest}.tmp")
         try:
             unpack(blob, partial)
             compile_to_bytes(node, partial)
+            brought.append(place)
             _settle(partial, place)
         finally:
             remove(partial)
