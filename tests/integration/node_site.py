@@ -1,0 +1,301 @@
+"""A node of our own for tests: a directory, a small application that can misbehave, signed releases of it, and the verbs.
+
+Only what several tests need is here; what is expected of a node is written in the tests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from controller.node import program
+
+Json = dict[str, Any]
+KEY = Ed25519PrivateKey.generate()
+PROGRAM = str(Path(program.__file__))
+
+# The application: everything it does beyond serving is asked for by its settings.
+APP = """
+import http.server, json, os, signal, socketserver, sys, time
+config = json.load(open(sys.argv[sys.argv.index("--config") + 1]))
+wants = config["settings"]
+mark = os.path.join(config["data"], "running")
+print("hello from", wants["name"], flush=True)
+if wants.get("fork"):
+    for _ in range(2):
+        if os.fork() == 0:
+            os.setsid()
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            if os.fork() == 0:
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            time.sleep(600)
+            os._exit(0)
+if wants.get("deaf"):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+else:
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+if wants.get("exit") is not None:
+    print("cannot go on:", wants["name"], file=sys.stderr, flush=True)
+    sys.exit(wants["exit"])
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/ready":
+            sick = os.path.exists(os.path.join(config["data"], "sick"))
+            status, body = (503 if sick or wants.get("never_ready") else 200), b'{"ready": true}'
+        elif self.path == "/metrics":
+            status, body = 200, ("release_named{name=\\"%s\\"} 1\\n" % wants["name"]).encode()
+        elif self.path.startswith("/v1/bad"):
+            status, body = 500, b"no"
+        else:
+            status, body = 200, wants["name"].encode()
+        self.send_response(status)
+        self.send_header("X-Release", config["release"])
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_): pass
+
+class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
+    allow_reuse_address, daemon_threads = True, True
+
+try:
+    server = Server((config["bind"], config["ports"]["http"]), Handler)
+except OSError as problem:
+    print("port is taken:", problem, file=sys.stderr, flush=True)
+    sys.exit(3)
+server.serve_forever()
+"""
+
+
+def tar_of(files: dict[str, bytes], links: dict[str, str] | None = None) -> bytes:
+    """A deterministic tar."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, target in (links or {}).items():
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = tarfile.SYMTYPE, target
+            tar.addfile(link)
+        for name, content in sorted(files.items()):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return out.getvalue()
+
+
+class Made:
+    """One release: its signed manifest and its blobs."""
+
+    def __init__(
+        self, name: str, tree: bytes | None = None, on_deadline: str = "revert", reads: tuple[int, ...] = (1,),
+        writes: int = 1, stop_seconds: float = 1.0, lock: bytes = b"", key: Ed25519PrivateKey = KEY, **wants: object,
+    ) -> None:  # fmt: skip
+        self.name = name
+        self.tree = (
+            tree if tree is not None else tar_of({"apps/toy/main.py": APP.encode(), "apps/toy/name": name.encode()})
+        )
+        self.dependencies = tar_of({"leaning.py": b"VALUE = 1\n", "pad.bin": b"\0" * 4096})
+        self.blobs = {hashlib.sha256(blob).hexdigest(): blob for blob in (self.tree, self.dependencies)}
+        tree_hex, dependencies_hex = self.blobs
+        config = {"name": name, **wants}
+        artifact = program.artifact_digest("toy", tree_hex, program.sha256(lock))
+        self.digest = program.release_digest(artifact, program.config_digest(config))
+        self.manifest: Json = {
+            "schema": "turnabout/manifest/1", "app": "toy", "release": self.digest, "artifact_digest": artifact,
+            "config_digest": program.config_digest(config), "commit": "c" * 40, "lock": program.sha256(lock),
+            "blobs": {"tree": {"sha256": tree_hex, "bytes": len(self.tree)},
+                      "dependencies": {"sha256": dependencies_hex, "bytes": len(self.dependencies)}},
+            "start": ["python", "apps/toy/main.py", "--config", "{config}"], "stop_seconds": stop_seconds, "data": "toy",
+            "ports": {"http": "http"}, "ready": "http://{bind}:{port.http}/ready", "probe": [], "config": config,
+            "data_versions": {"reads": list(reads), "writes": writes}, "on_deadline": on_deadline, "built_by": "tests",
+            "checks": [{"name": "errors", "kind": "share", "paths": ["/v1/*/latest", "/v1/bad"]}],
+        }  # fmt: skip
+        self.sign(key)
+
+    def sign(self, key: Ed25519PrivateKey = KEY) -> None:
+        signed = {name: value for name, value in self.manifest.items() if name != "signature"}
+        self.manifest["signature"] = "ed25519:" + key.sign(program.canonical(signed)).hex()
+
+    def tar(self, blobs: bool = True) -> bytes:
+        out = io.BytesIO()
+        files = [("manifest.json", program.canonical(self.manifest))]
+        files += [(f"blobs/{name}", blob) for name, blob in self.blobs.items()] if blobs else []
+        with tarfile.open(fileobj=out, mode="w") as tar:
+            for name, content in files:
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+        return out.getvalue()
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def eventually(what: Callable[[], object], seconds: float = 15.0) -> Any:
+    """Wait until ``what()`` is true and return it; the bound is only there so that a failing test ends."""
+    end = time.monotonic() + seconds
+    while True:
+        seen = what()
+        if seen:
+            return seen
+        assert time.monotonic() < end, f"not within {seconds} s: {what.__doc__ or what}"
+        time.sleep(0.03)
+
+
+class Site:
+    """One node's directory and its running node program."""
+
+    def __init__(self, root: Path, **facts: object) -> None:
+        self.root = root
+        root.mkdir(parents=True, exist_ok=True)
+        self.run = Path(tempfile.mkdtemp(prefix="tn"))  # sockets need short paths
+        self.http = free_port()
+        self.boot_file = root / "boot_id"
+        self.boot_file.write_text(str(uuid.uuid4()))
+        self.facts: Json = {
+            "node": "bos-a", "zone": "BOS", "environment": "test", "bind": "127.0.0.1", "run": str(self.run), "app": "toy",
+            "ports": {"http": self.http}, "observe": {"port": free_port(), "token": "open sesame"},
+            "trusted": [KEY.public_key().public_bytes_raw().hex()], "secrets": {"mongo_uri": "x"}, "python": sys.executable,
+            "reserve_bytes": 1 << 20, "watchdog_seconds": 2, "boot_id_file": str(self.boot_file),
+        } | facts  # fmt: skip
+        self.write_facts()
+        self.keeper: subprocess.Popen[bytes] | None = None
+        self.generation = 1
+
+    def write_facts(self) -> None:
+        (self.root / "node.json").write_text(json.dumps(self.facts))
+
+    # ---- the node program
+
+    def start(self) -> Site:
+        argv = [sys.executable, "-I", "-S", PROGRAM, str(self.root), "supervise"]
+        with (self.root / "supervise.log").open("ab") as log:
+            self.keeper = subprocess.Popen(argv, stdout=log, stderr=log)
+        eventually(lambda: self.verb("status")[0] == 0)
+        return self
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        if self.keeper and self.keeper.poll() is None:
+            self.keeper.send_signal(number)
+            self.keeper.wait(20)
+
+    def close(self) -> None:
+        self.stop(signal.SIGCONT)
+        self.stop()
+        for path in self.run.iterdir():
+            path.unlink()
+        self.run.rmdir()
+
+    # ---- the verbs
+
+    def verb(self, *argv: object, stdin: bytes = b"") -> tuple[int, Json]:
+        command = [sys.executable, "-I", "-S", PROGRAM, str(self.root), *map(str, argv)]
+        done = subprocess.run(command, input=stdin, capture_output=True, timeout=60, check=False)
+        return done.returncode, json.loads(done.stdout)
+
+    def stage(self, made: Made, blobs: bool = True) -> tuple[int, Json]:
+        return self.verb("stage", made.digest, stdin=made.tar(blobs))
+
+    def activate(
+        self,
+        made: Made,
+        token: str,
+        base: Made | None,
+        seconds: float = 60,
+        boot: str | None = None,
+        expires: float = 30,
+    ) -> tuple[int, Json]:
+        now = program.boottime()
+        return self.verb(
+            "activate", made.digest, "--token", token, "--base", base.digest if base else "none", "--boot",
+            boot or self.boot_file.read_text(), "--until", now + seconds, "--expires", now + expires,
+            "--generation", self.generation,
+        )  # fmt: skip
+
+    def confirm(self, token: str) -> tuple[int, Json]:
+        return self.verb("confirm", token, "--generation", self.generation)
+
+    def revert(self, token: str, *more: str) -> tuple[int, Json]:
+        return self.verb("revert", token, "--generation", self.generation, "--reason", "asked", *more)
+
+    def traffic(self, token: str, seconds: float, *weights: str) -> tuple[int, Json]:
+        until = program.boottime() + seconds
+        boot = self.boot_file.read_text()
+        return self.verb(
+            "traffic", *weights, "--token", token, "--boot", boot, "--until", until, "--expires", until,
+            "--generation", self.generation,
+        )  # fmt: skip
+
+    def promote(self, made: Made, token: str, base: Made | None = None) -> None:
+        """Stage, activate, wait until it serves, confirm."""
+        assert self.stage(made)[0] == 0
+        assert self.activate(made, token, base)[0] == 0
+        self.serves(made)
+        assert self.confirm(token)[0] == 0
+
+    # ---- what is seen
+
+    def status(self) -> Json:
+        status: Json = self.verb("status")[1]["status"]
+        return status
+
+    def app(self) -> Json:
+        app: Json = self.status()["apps"]["toy"]
+        return app
+
+    def serves(self, made: Made) -> Json:
+        """Wait until this release is the one that answers, and say what the node tells of it."""
+
+        def ready() -> Json | None:
+            app = self.app()
+            return app if app["running"] == made.digest and app["ready"] else None
+
+        ready.__doc__ = f"{made.name} serves"
+        app: Json = eventually(ready)
+        return app
+
+    def processes(self) -> set[int]:
+        """Every living process of this node's application, however it was forked."""
+        mark, found = f"TURNABOUT_NODE={self.root}".encode(), set()
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                if mark in (process / "environ").read_bytes().split(b"\0"):
+                    found.add(int(process.name))
+            except OSError:
+                continue
+        return found
+
+    def serve_pid(self) -> int:
+        assert self.keeper is not None
+        children = Path(f"/proc/{self.keeper.pid}/task/{self.keeper.pid}/children").read_text().split()
+        for child in map(int, children):
+            if b"serve" in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
+                return child
+        raise AssertionError("serve does not run")
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
