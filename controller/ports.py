@@ -78,7 +78,7 @@ class Source(Protocol):
 class Artifacts(Protocol):
     """Built releases by digest: built once, promoted as the same bits."""
 
-    def ensure(self, release: AppRelease) -> None:
+    def ensure(self, release: AppRelease) -> object:
         """Have it built and signed. Raises Refused when it cannot be built."""
         ...
 

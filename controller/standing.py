@@ -51,11 +51,12 @@ class Standing:
 
     @property
     def open_rollout(self) -> Rollout | None:
-        """The rollout that still has work on the fleet."""
+        """The rollout that still has work on the fleet, or an order to answer after its promotion."""
         rollout = self.rollout
-        if rollout is None or rollout.phase in CLOSED or (rollout.phase is Phase.PROMOTED and rollout.settled):
+        if rollout is None or rollout.phase in CLOSED:
             return None
-        return rollout
+        done = rollout.phase is Phase.PROMOTED and rollout.settled
+        return None if done and not self.orders else rollout
 
 
 def fold(history: Iterable[Row], standing: Standing | None = None) -> Standing:

@@ -1,0 +1,93 @@
+"""The file that the node program hands over, parsed once into frozen values."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+ZONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+
+
+class BadConfig(Exception):
+    """The file lacks or contradicts something needed; the message is one sentence for whoever starts the app."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The environment's table for this application. All are positive integers, except where 0 is explained."""
+
+    max_packet_bytes: int = 16_384
+    max_connections: int = 5_000
+    max_in_flight: int = 200  # messages of one connection that wait for their commit
+    max_pending: int = 20_000  # the same, of all connections
+    max_batch: int = 2_000  # messages in one transaction
+    connect_seconds: int = 3  # a connection that sends no CONNECT within this is closed
+    quarantine_rows: int = 10_000  # the oldest are dropped, and counted, beyond this
+    max_store_bytes: int = 0  # 0: as much as the disk holds
+    forward_batch: int = 5_000  # documents in one write to the far store, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    zone: str
+    node: str
+    bind: str
+    release: str
+    mqtt_port: int
+    http_port: int
+    data: Path
+    mongo_uri: str
+    settings: Settings
+
+
+def load(path: Path) -> Config:
+    """Raises BadConfig. Keys that are not known here are for others, or for a newer release."""
+    try:
+        parsed = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise BadConfig(f"The configuration {path} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        raise BadConfig(f"The configuration {path} is not JSON: {error}.") from None
+    zone = _needed(parsed, path, "zone", str)
+    if not ZONE.fullmatch(zone):
+        raise BadConfig(f'{path}: "zone" is {zone!r}; it may hold letters, digits, "_" and "-", at most 32.')
+    return Config(
+        zone=zone,
+        node=_needed(parsed, path, "node", str),
+        bind=_needed(parsed, path, "bind", str),
+        release=_needed(parsed, path, "release", str),
+        mqtt_port=_needed(parsed, path, "ports.mqtt", int),
+        http_port=_needed(parsed, path, "ports.http", int),
+        data=Path(_needed(parsed, path, "data", str)),
+        mongo_uri=_needed(parsed, path, "secrets.mongo_uri", str),
+        settings=_settings(parsed, path),
+    )
+
+
+def _needed(parsed: Any, path: Path, key: str, kind: type) -> Any:
+    found = parsed
+    for part in key.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    if type(found) is not kind or found == "":
+        missing = "is missing" if found is None else f"is not {'a number' if kind is int else 'a text'}"
+        raise BadConfig(f'{path}: "{key}" {missing}; the application cannot start without it.')
+    return found
+
+
+def _settings(parsed: Any, path: Path) -> Settings:
+    table = parsed.get("settings", {})
+    if not isinstance(table, dict):
+        raise BadConfig(f'{path}: "settings" is not a table.')
+    chosen: dict[str, int] = {}
+    for field in fields(Settings):
+        if field.name not in table:
+            continue
+        value = table[field.name]
+        lowest = 0 if field.default == 0 else 1
+        if type(value) is not int or value < lowest:
+            raise BadConfig(f'{path}: "settings.{field.name}" is {value!r}; it must be an integer from {lowest} up.')
+        chosen[field.name] = value
+    return Settings(**chosen)

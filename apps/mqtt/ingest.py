@@ -1,0 +1,194 @@
+"""From many connections into one store: the queue, the group commit, the bounds that connections share.
+
+A PUBACK leaves only after the transaction that holds its message is durable. Messages wait in one queue; a single
+commit thread takes whatever has gathered, so the cost of a flush to disk is shared by all that came during the last.
+When a commit fails, the batch stays at the head of the queue and is tried again: nothing is acknowledged, connections
+stop being read, and readiness says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+
+from apps.mqtt.config import Config
+from apps.mqtt.connection import Connection
+from apps.mqtt.counters import Counters
+from apps.mqtt.log import log
+from apps.mqtt.packets import puback
+from apps.mqtt.store import Arrival, Store, Tally
+
+BACKLOG = 1024  # connections that may wait to be accepted: a whole zone reconnects at once
+RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0)
+STALLED_SECONDS = 5.0  # one commit under way for longer than this makes the node unready
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A message that is received and not yet durable."""
+
+    connection: Connection
+    packet_id: int | None  # None: quality of service 0, nobody waits
+    arrival: Arrival
+
+
+class Ingest:
+    """All MQTT connections of this node and the one queue behind them. Lives in one event loop."""
+
+    def __init__(self, config: Config, store: Store, on_commit: Callable[[], None]) -> None:
+        self.settings = config.settings
+        self.zone = config.zone
+        self.counters = Counters()
+        self.blocked: set[Connection] = set()
+        self._address = (config.bind, config.mqtt_port)
+        self._store = store
+        self._on_commit = on_commit
+        self._queue: deque[Waiting] = deque()
+        self._something_waits = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._connections: set[Connection] = set()
+        self._by_device: dict[str, Connection] = {}
+        self._server: asyncio.Server | None = None
+        self._failing = ""
+        self._stopping = False
+        self._commit_began: float | None = None
+        self._last_commit = time.monotonic()
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Connection(self), *self._address, backlog=BACKLOG)
+
+    async def commit_for_ever(self) -> None:
+        """Commit what waits, batch after batch. Ends only by cancellation or by a defect of ours."""
+        loop = asyncio.get_running_loop()
+        thread = ThreadPoolExecutor(1, "commit")
+        failures = 0
+        while True:
+            if not self._queue:
+                self._empty.set()
+                self._something_waits.clear()
+                await self._something_waits.wait()
+            batch = list(islice(self._queue, self.settings.max_batch))
+            self._commit_began = began = time.monotonic()
+            try:
+                tally = await loop.run_in_executor(thread, self._store.commit, [w.arrival for w in batch])
+            except sqlite3.Error as error:
+                self._commit_began = None
+                self._fail(error, len(batch))
+                await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
+                failures += 1
+                continue
+            failures = 0
+            self._settle(batch, tally, time.monotonic() - began)
+
+    async def stop(self, within: float) -> None:
+        """Take nothing more, commit and acknowledge what is pending, then close every connection."""
+        self._stopping = True
+        if self._server is not None:
+            self._server.close()
+        for connection in list(self._connections):
+            connection.stop_reading()
+        if self._queue:
+            self._empty.clear()
+            try:
+                async with asyncio.timeout(within):
+                    await self._empty.wait()
+            except TimeoutError:
+                log("stopped_with_pending", pending=len(self._queue), why="they could not be committed in time")
+        for connection in list(self._connections):
+            connection.finish()
+        deadline = time.monotonic() + within
+        while self._connections and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+
+    def not_ready(self) -> str | None:
+        """Why this node should be sent no traffic, or None. The far store has no say in it."""
+        if self._stopping:
+            return "The application is stopping."
+        if self._failing:
+            return self._failing
+        if self._commit_began is not None and time.monotonic() - self._commit_began > STALLED_SECONDS:
+            return f"One commit has been under way for {time.monotonic() - self._commit_began:.0f} s."
+        return None
+
+    @property
+    def pending(self) -> int:
+        return len(self._queue)
+
+    @property
+    def connected(self) -> int:
+        return len(self._by_device)
+
+    @property
+    def last_commit_age(self) -> float:
+        return time.monotonic() - self._last_commit
+
+    # -- what connections call ---------------------------------------------------------------------------------
+
+    def admit(self, connection: Connection) -> bool:
+        if self._stopping or len(self._connections) >= self.settings.max_connections:
+            self.counters.connects_refused += 1
+            log("connection_refused", connections=len(self._connections), limit=self.settings.max_connections)
+            return False
+        self._connections.add(connection)
+        return True
+
+    def accept(self, connection: Connection, device: str) -> None:
+        """A second connection of one device replaces the first, as the protocol demands."""
+        former = self._by_device.get(device)
+        self._by_device[device] = connection
+        self.counters.connects_accepted += 1
+        if former is not None:
+            former.replaced()
+
+    def forget(self, connection: Connection, device: str) -> None:
+        self._connections.discard(connection)
+        self.blocked.discard(connection)
+        if self._by_device.get(device) is connection:
+            del self._by_device[device]
+
+    def submit(self, connection: Connection, packet_id: int | None, arrival: Arrival) -> None:
+        self._queue.append(Waiting(connection, packet_id, arrival))
+        self._something_waits.set()
+
+    def full(self) -> bool:
+        return len(self._queue) >= self.settings.max_pending
+
+    # -- after a commit ----------------------------------------------------------------------------------------
+
+    def _settle(self, batch: list[Waiting], tally: Tally, seconds: float) -> None:
+        # No await in here: counters, queue and acknowledgements change in one step of the loop.
+        for _ in batch:
+            self._queue.popleft()
+        counters = self.counters
+        counters.committed += tally.committed
+        counters.duplicates += tally.duplicates
+        counters.quarantined += tally.quarantined
+        counters.commit_latency_seconds.observe(seconds)
+        counters.batch_size.observe(len(batch))
+        self._commit_began = None
+        self._last_commit = time.monotonic()
+        if self._failing:
+            log("commits_resumed")
+            self._failing = ""
+        settled: dict[Connection, list[bytes]] = {}
+        for waiting in batch:
+            answer = puback(waiting.packet_id) if waiting.packet_id is not None else b""
+            settled.setdefault(waiting.connection, []).append(answer)
+        for connection, answers in settled.items():
+            if connection.settle(len(answers), b"".join(answers)):
+                counters.puback_total += sum(map(bool, answers))
+        for connection in list(self.blocked):
+            connection.unblock()
+        self._on_commit()
+
+    def _fail(self, error: sqlite3.Error, messages: int) -> None:
+        self.counters.commit_errors += 1
+        self._failing = f"The store cannot commit: {error}."
+        log("commit_failed", why=str(error), messages=messages)

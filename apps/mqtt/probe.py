@@ -1,0 +1,107 @@
+"""The round trip of one synthetic device: ``python -m apps.mqtt.probe --port MQTT --http HTTP``.
+
+Connects, publishes at quality of service 1, waits for the PUBACK, reads the same value back by HTTP. Prints one JSON
+line; exit 0 when the round trip works, 1 when it does not. Its devices are ``probe-0`` … ``probe-63``, chosen by
+process id, so that probes which overlap do not replace each other's connection.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import socket
+import sys
+import time
+from typing import Any
+
+from apps.mqtt.packets import Connect, Disconnect, Publish, connack, encode, puback
+
+TOTAL_SECONDS = 4.5
+DEVICES = 64
+
+
+class Failed(Exception):
+    pass
+
+
+def round_trip(host: str, mqtt_port: int, http_port: int, device: str, deadline: float) -> dict[str, object]:
+    """Raises Failed or OSError."""
+    status, ready, release = _get(host, http_port, "/ready", deadline)
+    if status != 200:
+        raise Failed(f"/ready answers {status}: {ready.get('why', 'no reason given')}")
+    # The device's epoch must grow even if this machine's clock steps back, or the reading would not be the newest.
+    latest = f"/v1/devices/{device}/latest"
+    before = _get(host, http_port, latest, deadline)[1].get("epoch") or 0
+    epoch = max(int(time.time() * 1000), before + 1)
+    payload = json.dumps({"reading": epoch % 1000, "seq": 1, "epoch": epoch}).encode()
+    began = time.monotonic()
+    with socket.create_connection((host, mqtt_port), _left(deadline)) as peer:
+        peer.sendall(encode(Connect(device, keep_alive=10)))
+        _expect(peer, connack(0), "the CONNECT", deadline)
+        peer.sendall(encode(Publish(f"f/{ready['zone']}/{device}/t", payload, qos=1, packet_id=1)))
+        _expect(peer, puback(1), "the PUBLISH", deadline)
+        acknowledged = time.monotonic()
+        peer.sendall(encode(Disconnect()))
+    status, answer, _ = _get(host, http_port, latest, deadline)
+    if status != 200 or answer.get("epoch") != epoch or answer.get("reading") != epoch % 1000:
+        raise Failed(f"the reading was acknowledged, but {latest} answers {status} {json.dumps(answer)[:200]}")
+    read = time.monotonic()
+    return {
+        "puback_ms": round((acknowledged - began) * 1000, 2),
+        "read_ms": round((read - acknowledged) * 1000, 2),
+        "release": release,
+    }
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise Failed(f"the round trip took more than {TOTAL_SECONDS} s")
+    return left
+
+
+def _expect(peer: socket.socket, wanted: bytes, what: str, deadline: float) -> None:
+    got = b""
+    while len(got) < len(wanted):
+        peer.settimeout(_left(deadline))
+        part = peer.recv(len(wanted) - len(got))
+        if not part:
+            raise Failed(f"the connection was closed instead of an answer to {what}")
+        got += part
+    if got != wanted:
+        raise Failed(f"{what} was answered with {got.hex()} instead of {wanted.hex()}")
+
+
+def _get(host: str, port: int, path: str, deadline: float) -> tuple[int, dict[str, Any], str | None]:
+    connection = http.client.HTTPConnection(host, port, timeout=_left(deadline))
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        answer = json.loads(response.read(65_536))
+    except (http.client.HTTPException, ValueError) as error:
+        raise Failed(f"{path} gives no JSON answer: {type(error).__name__}") from None
+    finally:
+        connection.close()
+    return response.status, answer if isinstance(answer, dict) else {}, response.getheader("X-Release")
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m apps.mqtt.probe", description="One round trip through the edge.")
+    parser.add_argument("--port", type=int, required=True, help="the MQTT port")
+    parser.add_argument("--http", type=int, required=True, help="the HTTP port")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--device", default=f"probe-{os.getpid() % DEVICES}")
+    asked = parser.parse_args(argv)
+    try:
+        found = round_trip(asked.host, asked.port, asked.http, asked.device, time.monotonic() + TOTAL_SECONDS)
+    except (Failed, OSError) as error:
+        print(json.dumps({"ok": False, "why": str(error)}))
+        return 1
+    print(json.dumps({"ok": True, **found}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

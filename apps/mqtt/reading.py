@@ -1,0 +1,117 @@
+"""What a payload means: one reading, or the reason why it is none.
+
+The rules of the payload and of a reading's identity live here; where readings are kept does not.
+
+A payload is a JSON object ``{"reading": number, "seq": int, "epoch": int?, "ts": int?}`` or a bare integer.
+``seq`` counts a device's readings, ``epoch`` tells its restarts apart (0 unless sent), ``ts`` is the device's clock
+in milliseconds. A member that is not listed makes the payload unreadable: to acknowledge it and drop the member would
+lose what the device was told is safe.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import time
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, NoReturn
+
+INT64_MAX = 2**63 - 1
+TS_MAX = 253_402_300_799_999  # the last millisecond of the year 9999: what every date type on the way can hold
+BARE_INTEGER = re.compile(rb"\s*([+-]?[0-9]{1,19})\s*")
+MEMBERS = frozenset(("reading", "seq", "epoch", "ts"))
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One value of one device. ``seq`` is None for a bare integer, which then has no ``epoch`` either."""
+
+    value: int | float
+    seq: int | None = None
+    epoch: int | None = None
+    ts: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    reason: str
+
+
+class _Refused(ValueError):
+    pass
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise _Refused("a member appears twice")
+    return members
+
+
+def _constant(name: str) -> NoReturn:
+    raise _Refused(f"{name} is not a number that JSON knows")
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_constant)
+
+
+def read(payload: bytes) -> Reading | Unreadable:
+    """The reading that ``payload`` carries, or why it carries none. Never raises."""
+    bare = BARE_INTEGER.fullmatch(payload)
+    if bare is not None:
+        value = int(bare[1])
+        return Reading(value) if -INT64_MAX - 1 <= value <= INT64_MAX else Unreadable("the integer is over 64 bits")
+    try:
+        members = _decoder.decode(payload.decode("utf-8"))
+        return _reading(members)
+    except _Refused as refusal:
+        return Unreadable(str(refusal))
+    except UnicodeDecodeError:
+        return Unreadable("the payload is not UTF-8")
+    except RecursionError:
+        return Unreadable("the payload is nested too deeply")
+    except ValueError:
+        return Unreadable("the payload is neither a JSON object nor an integer")
+
+
+def _reading(members: object) -> Reading:
+    if type(members) is not dict:
+        raise _Refused("the payload is neither a JSON object nor an integer")
+    unknown = members.keys() - MEMBERS
+    if unknown:
+        raise _Refused(f"the member {ascii(min(unknown))[:40]} is not known")
+    value = members.get("reading")
+    if type(value) is int:
+        _in_range("reading", value, -INT64_MAX - 1, INT64_MAX)
+    elif type(value) is not float:
+        raise _Refused("reading is missing" if "reading" not in members else "reading is not a number")
+    elif not math.isfinite(value):
+        raise _Refused("reading is not finite")
+    if "seq" not in members:
+        raise _Refused("seq is missing")
+    seq = _in_range("seq", members["seq"], 0, INT64_MAX)
+    epoch = _in_range("epoch", members.get("epoch", 0), 0, INT64_MAX)
+    ts = _in_range("ts", members["ts"], 0, TS_MAX) if "ts" in members else None
+    return Reading(value, seq, epoch, ts)
+
+
+def _in_range(name: str, number: object, low: int, high: int) -> int:
+    if type(number) is not int:  # bool is an int to isinstance, and JSON's true is no number
+        raise _Refused(f"{name} is not an integer")
+    if not low <= number <= high:
+        raise _Refused(f"{name} is not between {low} and {high}")
+    return number
+
+
+def identity(zone: str, device: str, reading: Reading) -> bytes:
+    """The twelve bytes that name this reading everywhere; the same reading sent again has the same ones.
+
+    A bare integer carries nothing to tell a resend from a second reading, so each receipt gets a name of its own:
+    such devices are served at least once, never less.
+    """
+    if reading.seq is None:
+        return int(time.time()).to_bytes(4, "big") + os.urandom(8)
+    return blake2b(f"{zone}|{device}|{reading.epoch}|{reading.seq}".encode(), digest_size=12).digest()

@@ -1,0 +1,92 @@
+"""Where the parts of a controller are put together, for the processes that need them: the run itself, and plans."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from controller.artifacts.store import ArtifactStore
+from controller.clock import BootClock
+from controller.errors import Refused
+from controller.fleets.nodes import NodeFleet
+from controller.keys import build_key, revert_key
+from controller.ledgers.sqlite import Spool, SqliteLedger
+from controller.loop import EnvironmentLoop, Parts
+from controller.ports import Clock, Notifier, Transport
+from controller.site import Site
+from controller.sources.git import GitSource
+from controller.sources.releases import FOLDER, Releases
+from controller.standing import Standing, fold
+from controller.transports.local import LocalTransport
+from environments import Environment
+from infra.outputs import Outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the loops of all environments use together."""
+
+    git: GitSource
+    artifacts: ArtifactStore
+    releases: Releases
+    clock: Clock
+
+
+def shared(site: Site) -> Shared:
+    git = repository(site)
+    artifacts = ArtifactStore(site.state / "artifacts", build_key(site.keys))
+    return Shared(git, artifacts, Releases(git, artifacts), BootClock())
+
+
+def repository(site: Site) -> GitSource:
+    url = site.repository or site.outputs(site.environments[0]).repository
+    return GitSource(url, site.state / "mirror.git", revert_key(site.keys))
+
+
+def open_ledger(site: Site, environment: str) -> SqliteLedger:
+    clock = BootClock()
+    return SqliteLedger(site.ledger(environment), clock.utc)
+
+
+def policy(parts: Shared, name: str, standing: Standing) -> Environment:
+    """The environment's rules as the last promoted commit states them; before any promotion, as its branch does."""
+    promoted = [release.commit for release in standing.promoted.values()]
+    last = standing.rollout
+    commit = last.commit if last is not None and last.commit in promoted else (promoted[0] if promoted else None)
+    if commit is not None and parts.git.object_id(commit, FOLDER) is not None:
+        return parts.releases.environment(name, commit)  # from the mirror: a controller starts without git
+    if name not in parts.git.heads():
+        raise Refused(f"reading {name}", f"the repository has no branch {name}", "Push one to begin.")
+    head = parts.git.fetch(name)
+    return parts.releases.environment(name, commit or head)
+
+
+def transport(outputs: Outputs) -> Transport:
+    kinds = {node.transport for node in outputs.nodes}
+    if kinds != {"local"}:
+        said = f"its nodes are reached by {', '.join(sorted(kinds))}"
+        raise Refused(f"reaching the nodes of {outputs.environment}", said, "This version reaches local nodes only.")
+    return LocalTransport()
+
+
+def loop(site: Site, name: str, parts: Shared, notifier: Notifier, pool: Executor) -> EnvironmentLoop:
+    """One environment's loop, ready to run. Raises BadSite, BadOutputs, BadEnvironment, Refused, Unreachable."""
+    outputs = site.outputs(name)
+    ledger = open_ledger(site, name)
+    environment = policy(parts, name, fold(ledger.rows()))
+    nodes = NodeFleet(outputs, transport(outputs), parts.artifacts, parts.clock)
+    return EnvironmentLoop(
+        environment,
+        Parts(
+            source=parts.releases,
+            artifacts=parts.artifacts,
+            fleet=nodes,
+            ledger=ledger,
+            spool=Spool(site.state / name / "spool.jsonl"),
+            notifier=notifier,
+            clock=parts.clock,
+            pool=pool,
+            nodes=tuple(node.name for node in outputs.nodes),
+            backends={node.app: node.backends for node in outputs.nodes},
+        ),
+    )

@@ -1,0 +1,143 @@
+"""The command line: every verb, its arguments and its help. A command is a parse, one call, one rendering.
+
+The calls stand in ``controller.commands``, what people see in ``controller.faces``. Reading is the default and asks
+nothing; what acts says so in its help and takes a reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from controller.commands.exits import ERROR, INTERRUPTED, TABLE
+
+EXAMPLES = """\
+examples:
+  turnabout check                       every complaint about environments and applications
+  turnabout watch prod                  live: zones, nodes, evidence, time left
+  turnabout show 42 --samples errors    the failing calls of rollout 42
+  turnabout abort prod --reason "wrong customer list"
+  turnabout promote dev stage           what dev runs, for stage to try
+  turnabout demo                        the whole story on this machine, in about three minutes
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Bad usage exits 1: argparse's own 2 would read as "the answer is no"."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(ERROR, f"{self.prog}: {message}\n")
+
+
+def parser() -> Parser:
+    top = Parser(
+        prog="turnabout",
+        description="GitOps for the edge: a bad release lives at most three minutes.",
+        epilog=EXAMPLES + "\n" + TABLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--site", type=Path, default=None, metavar="FILE", help="the site (default: turnabout.toml here)")
+    verbs = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def verb(name: str, help: str, *, environment: bool | str = False, json: bool = False) -> argparse.ArgumentParser:
+        made = verbs.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+        if environment:
+            many = {"nargs": "*"} if environment == "many" else {}
+            made.add_argument("environment", help="dev, stage, prod, …", **many)  # type: ignore[arg-type]  # argparse's own signature
+        if json:
+            made.add_argument("--json", action="store_true", help="one JSON object on stdout")
+        return made
+
+    checks = verb("check", "check environments and applications, and say every complaint", environment="many", json=True)
+    checks.add_argument("--folder", default=".", help="the checkout (default: here)")
+    verb("plan", "say what would be rolled out next, and why not the rest", environment=True, json=True)
+    verb("run", "run the controller for every environment of the site")
+    verb("status", "what each environment runs, and what is going on", environment="many", json=True)
+    watch = verb("watch", "watch an environment's rollout live; Ctrl-C only leaves", environment=True, json=True)
+    watch.add_argument("--once", action="store_true", help="draw it once and exit with the outcome")
+    watch.add_argument("--plain", action="store_true", help="one line per transition, as in a CI log")
+    watch.add_argument("--ascii", action="store_true", help="only ASCII shapes")
+    show = verb("show", "one rollout: why, on what evidence, what now", json=True)
+    show.add_argument("rollout", help="its number, or ENVIRONMENT/NUMBER")
+    show.add_argument("--samples", metavar="CHECK", help="the failing calls that were kept")
+    show.add_argument("--html", type=Path, metavar="FILE", help="write the report, one self-contained page")
+    history = verb("history", "an environment's rollouts, newest first", environment=True, json=True)
+    history.add_argument("--limit", type=int, default=20)
+    history.add_argument("--verify", action="store_true", help="check the ledger's hash chain")
+    for name, help in (
+        ("approve", "let a first release begin, or keep a frozen one"),
+        ("abort", "stop what is in flight, or take back what was promoted; git stays"),
+        ("hold", "let nothing start in an environment"),
+        ("resume", "end a hold"),
+    ):
+        verb(name, help, environment=True, json=True).add_argument("--reason", required=True)
+    retry = verb("retry", "try again what was held or quarantined", environment=True, json=True)
+    retry.add_argument("subject", nargs="?", default="", help="a commit or digest (default: all)")
+    retry.add_argument("--reason", required=True)
+    revert = verb("revert", "take a release out: nodes back, a revert commit, quarantined", environment=True, json=True)
+    revert.add_argument("--to", default="", metavar="RELEASE", help="the release to go back to, as a commit or digest")
+    revert.add_argument("--reason", required=True)
+    promote = verb("promote", "commit what one environment runs to the branch of the next", json=True)
+    promote.add_argument("source")
+    promote.add_argument("target")
+    verb("doctor", "look whether everything that is needed is here and answers", json=True)
+    demo = verb("demo", "tell the whole story on this machine, with real servers", json=False)
+    demo.add_argument("--keep", action="store_true", help="leave everything running at the end, and say how to go on")
+    demo.add_argument("--root", type=Path, default=Path("build/demo"), help="where it keeps its things")
+    demo.add_argument("--plain", action="store_true", help="one line per event instead of the live view")
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `turnabout … | head` ends quietly
+    args = parser().parse_args(argv)
+    from controller.errors import Trouble
+    from controller.site import FILE, BadSite, load_site
+    from environments import BadEnvironment
+    from infra.outputs import BadOutputs
+
+    path = args.site or Path(os.environ.get("TURNABOUT_SITE", FILE))
+    try:
+        match args.command:
+            case "check":
+                from controller.commands.check import check
+
+                return check(args)
+            case "demo":
+                from controller.demo import demo
+
+                return demo(args)
+        site = load_site(path)
+        match args.command:
+            case "run":
+                from controller.commands.run import run
+
+                return run(args, site)
+            case "plan" | "promote" | "doctor":
+                from controller.commands import planning
+
+                return getattr(planning, args.command)(args, site)
+            case "status" | "watch" | "show" | "history":
+                from controller.commands import reading
+
+                return getattr(reading, args.command)(args, site)
+            case _:
+                from controller.commands.orders import give
+
+                return give(args, site)
+    except (BadEnvironment, BadOutputs, BadSite, Trouble) as error:
+        print(error, file=sys.stderr)
+        return ERROR
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return ERROR
+
+
+if __name__ == "__main__":
+    sys.exit(main())

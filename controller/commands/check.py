@@ -1,0 +1,36 @@
+"""``turnabout check``: every complaint about environments and applications, before anything is merged."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from controller.artifacts.spec import BadSpec, from_folder as spec_of
+from controller.commands.exits import DONE, NO
+from environments import BadEnvironment, Environment, from_folder, names
+
+
+def check(args: argparse.Namespace) -> int:
+    """Check a checkout: its environments folder and the ``release.toml`` of every application they name."""
+    folder = Path(args.folder)
+    problems: list[str] = []
+    good: list[Environment] = []
+    for name in args.environment or names(folder / "environments"):
+        try:
+            good.append(from_folder(folder / "environments", name))
+        except BadEnvironment as bad:
+            problems.append(str(bad))
+    for app in sorted({app for environment in good for app in environment.fleets}):
+        try:
+            spec_of(folder / "apps" / app)
+        except BadSpec as bad:
+            problems.append(str(bad))
+    if args.json:
+        report = {"schema": "turnabout/check/1", "good": not problems, "problems": problems}
+        print(json.dumps(report, indent=2))
+    elif problems:
+        print("\n".join(problems))
+    else:
+        print(f"{', '.join(environment.name for environment in good)}: no complaints.")
+    return NO if problems else DONE

@@ -1,0 +1,176 @@
+"""``plan``, ``promote`` and ``doctor``: what would happen, what should go on, and whether everything is here for it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from controller import assemble
+from controller.commands.exits import DONE, NO, PERSON
+from controller.errors import Refused, Trouble
+from controller.fleets.nodes import NodeFleet
+from controller.model import Release
+from controller.plan import Ground, Plan
+from controller.plan import plan as plan_next
+from controller.site import Site
+from controller.sources.commits import NotNeeded
+from controller.sources.releases import owned_by
+from controller.standing import Standing, fold
+from environments import Environment
+
+
+def plan(args: argparse.Namespace, site: Site) -> int:
+    """Print what the controller would start next in one environment; starts nothing."""
+    name = site.require(args.environment)
+    parts = assemble.shared(site)
+    standing = fold(assemble.open_ledger(site, name).rows())
+    environment = assemble.policy(parts, name, standing)
+    head = parts.git.heads().get(environment.branch)
+    if head is None:
+        raise Refused(f"planning {name}", f"the repository has no branch {environment.branch}", "Push one to begin.")
+    release = parts.releases.release(environment, head)
+    found = planned(parts, site, environment, standing, release)
+    if args.json:
+        print(json.dumps(plan_json(name, release, standing, found), indent=2))
+    else:
+        print("\n".join(plan_lines(name, release, standing, found)))
+    return PERSON if found.waits else DONE
+
+
+def planned(
+    parts: assemble.Shared, site: Site, environment: Environment, standing: Standing, release: Release
+) -> Plan:
+    for app in release.apps.values():
+        parts.artifacts.ensure(app)
+    outputs = site.outputs(environment.name)
+    digests = {app.digest for app in (*release.apps.values(), *standing.promoted.values())}
+    at = datetime.fromtimestamp(parts.clock.utc(), UTC)
+    ground = Ground(
+        environment,
+        {node.app: node.backends for node in outputs.nodes},
+        {digest: parts.artifacts.checks(digest) for digest in digests},
+        parts.clock.name,
+        standing.generation,
+        next((window.name for window in environment.freezes if window.active(at)), None),
+    )
+    return plan_next(standing, release, ground, parts.clock.now())
+
+
+def plan_lines(name: str, release: Release, standing: Standing, found: Plan) -> list[str]:
+    lines = [f"{name} wants {release.commit[:7]} {release.subject}"]
+    if found.rollout is not None:
+        budget = found.rollout.budget
+        for lane in found.rollout.lanes:
+            base = lane.base.commit[:7] if lane.base else "nothing"
+            waves = ", then ".join(" ".join(wave) for wave in lane.waves)
+            controls = " ".join(lane.controls) or "none: it is the first release, and needs an approval"
+            lines.append(f"  {lane.app}: {base} -> {lane.candidate.commit[:7]}; waves {waves}; control {controls}")
+        lines.append(f"  gone within {budget.limit:.0f} s of its start unless it is promoted")
+    lines += [f"  {app} waits: {why}" for app, why in found.waits.items()]
+    if standing.open_rollout is not None:
+        lines.append(f"  rollout {standing.open_rollout.number} is {standing.open_rollout.phase}: {standing.open_rollout.why}")
+    elif found.rollout is None and not found.waits:
+        lines.append("  nothing to do: it runs what its branch wants")
+    return lines
+
+
+def plan_json(name: str, release: Release, standing: Standing, found: Plan) -> dict[str, object]:
+    lanes = found.rollout.lanes if found.rollout is not None else ()
+    return {
+        "schema": "turnabout/plan/1",
+        "environment": name,
+        "commit": release.commit,
+        "open_rollout": standing.open_rollout.number if standing.open_rollout else None,
+        "would_start": [
+            {"app": lane.app, "from": lane.base.digest if lane.base else None, "to": lane.candidate.digest,
+             "waves": [list(wave) for wave in lane.waves], "control": list(lane.controls)}
+            for lane in lanes
+        ],
+        "waits": dict(found.waits),
+    }  # fmt: skip
+
+
+def promote(args: argparse.Namespace, site: Site) -> int:
+    """Commit the source branch's tree, with the target's own files, to the target's branch."""
+    source, target = site.require(args.source), site.require(args.target)
+    parts = assemble.shared(site)
+    names = {name: fold(assemble.open_ledger(site, name).rows()) for name in (source, target)}
+    to = assemble.policy(parts, target, names[target])
+    if to.promotes_from != source:
+        said = f"it promotes from {to.promotes_from or 'nowhere'}"
+        raise Refused(f"promoting {source} to {target}", said, f"See promotes_from in environments/{target}.toml.")
+    branch = assemble.policy(parts, source, names[source]).branch
+    done = parts.git.promote(branch, to.branch, owned_by(target))
+    if isinstance(done, NotNeeded):
+        print(done.why)
+        return NO
+    if args.json:
+        print(json.dumps({"schema": "turnabout/promote/1", "commit": done.commit, "source": done.source}))
+    else:
+        print(f"{target}: {done.commit[:7]} carries {source}'s {done.source[:7]}.")
+        print(f"Watch it: turnabout watch {target}")
+    return DONE
+
+
+def doctor(args: argparse.Namespace, site: Site) -> int:
+    """Try everything that a controller of this site needs, and say of each how it does."""
+    results = [(name, *tried(probe)) for name, probe in examinations(site)]
+    if args.json:
+        findings = [{"what": name, "good": good, "said": said} for name, good, said in results]
+        print(json.dumps({"schema": "turnabout/doctor/1", "findings": findings}, indent=2))
+    else:
+        for name, good, said in results:
+            print(f"{'ok ' if good else 'NO '} {name:24} {said}")
+    return DONE if all(good for _, good, _ in results) else NO
+
+
+def tried(probe: Callable[[], str]) -> tuple[bool, str]:
+    try:
+        return True, probe()
+    except Exception as error:  # whatever is wrong is what a doctor is asked for
+        return False, str(error) or type(error).__name__
+
+
+def examinations(site: Site) -> list[tuple[str, Callable[[], str]]]:
+    found: list[tuple[str, Callable[[], str]]] = [
+        ("python", lambda: sys.version.split()[0]),
+        ("git", lambda: shutil.which("git") or fail("there is no git on PATH; install it")),
+        ("repository", lambda: f"{len(assemble.repository(site).heads())} branches"),
+    ]
+    for name in site.environments:
+        found.append((f"{name} outputs", lambda name=name: f"{len(site.outputs(name).nodes)} nodes"))  # type: ignore[misc]
+        found.append((f"{name} ledger", lambda name=name: whole(site, name)))  # type: ignore[misc]
+        found.append((f"{name} nodes", lambda name=name: reached(site, name)))  # type: ignore[misc]
+    return found
+
+
+def fail(sentence: str) -> str:
+    raise LookupError(sentence)
+
+
+def whole(site: Site, name: str) -> str:
+    ledger = assemble.open_ledger(site, name)
+    broken = ledger.broken_at()
+    if broken is not None:
+        fail(f"row {broken} does not follow from the one before it: the file was changed by hand or damaged")
+    return f"{len(ledger.rows())} rows, every hash follows"
+
+
+def reached(site: Site, name: str) -> str:
+    parts, outputs = assemble.shared(site), site.outputs(name)
+    fleet = NodeFleet(outputs, assemble.transport(outputs), parts.artifacts, parts.clock)
+    silent = []
+    for node in outputs.nodes:
+        try:
+            fleet.observe(node.name)
+        except Trouble as trouble:
+            silent.append(str(trouble))
+    if silent:
+        fail("; ".join(silent))
+    return f"{len(outputs.nodes)} answer"
+
+

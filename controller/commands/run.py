@@ -1,0 +1,63 @@
+"""``turnabout run``: the controller. One loop for each environment of the site, until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+from controller import assemble
+from controller.commands.exits import DONE, ERROR
+from controller.errors import Trouble
+from controller.ledgers.sqlite import Leadership
+from controller.loop import EnvironmentLoop
+from controller.notifiers.log import LogNotifier
+from controller.site import Site
+from controller.sources.webhook import Webhook
+
+WORKERS = 24
+"""I/O at once in one environment: enough for every node of a large one to be slow together."""
+
+
+def run(args: argparse.Namespace, site: Site) -> int:
+    """Lead every environment of the site. Raises Conflict when another controller leads one of them."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    failed: list[str] = []
+    with ExitStack() as stack:
+        for name in site.environments:
+            stack.enter_context(Leadership(site.state / name / "leader.lock"))
+        parts = assemble.shared(site)
+        notifier = LogNotifier(parts.clock.utc, sys.stderr, as_json=not sys.stderr.isatty())
+        loops = []
+        for name in site.environments:
+            pool = stack.enter_context(ThreadPoolExecutor(WORKERS, name))
+            loops.append((name, assemble.loop(site, name, parts, notifier, pool)))
+        if site.webhook is not None:
+            hints = [each.hint for _, each in loops]
+            stack.enter_context(Webhook(site.webhook.port, site.webhook.secret, lambda: [hint() for hint in hints]))
+        threads = [threading.Thread(target=lead, args=(name, each, stop, failed), name=name) for name, each in loops]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for sentence in failed:
+        print(sentence, file=sys.stderr)
+    return ERROR if failed else DONE
+
+
+def lead(name: str, loop: EnvironmentLoop, stop: threading.Event, failed: list[str]) -> None:
+    """One environment's thread. Whatever ends it ends the process: the nodes keep their own deadlines."""
+    try:
+        loop.run(stop)
+    except Trouble as trouble:
+        failed.append(f"{name}: {trouble}")
+    except Exception as error:
+        failed.append(f"{name}: the loop broke: {error!r}")
+        raise
+    finally:
+        stop.set()

@@ -1,0 +1,90 @@
+"""Branches as releases: what a commit wants to run in one environment, and how a verdict gets back into git.
+
+Joins the repository, the environments that a commit states and the artefacts built from it. Which git commands that
+takes stands in ``git``, what is in an artefact in ``controller.artifacts``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+from controller.artifacts.store import ArtifactStore
+from controller.errors import Refused
+from controller.model import Lane, Release, Rollout
+from controller.sources.commits import NotNeeded, Reversal, Suspect
+from controller.sources.git import GitSource
+from environments import Environment, load
+
+FOLDER = "environments"
+
+
+def owned_by(environment: str) -> tuple[str, ...]:
+    """The paths that belong to an environment and are never promoted."""
+    return f"{FOLDER}/{environment}.toml", f"{FOLDER}/Pulumi.{environment}.yaml"
+
+
+class Releases:
+    """The releases that the environment branches of one repository ask for."""
+
+    def __init__(self, git: GitSource, artifacts: ArtifactStore) -> None:
+        self._git, self._artifacts = git, artifacts
+
+    def heads(self) -> Mapping[str, str]:
+        return self._git.heads()
+
+    def environment(self, name: str, commit: str) -> Environment:
+        """The environment as ``commit`` states it. Raises BadEnvironment."""
+        return load(self._git.read(commit, FOLDER), name)
+
+    def release(self, environment: Environment, commit: str) -> Release:
+        """What ``commit`` wants; settings come from the commit itself, they are part of the release."""
+        self._git.fetch(environment.branch)
+        said = self._git.describe(commit)
+        stated = self.environment(environment.name, commit)
+        if set(stated.fleets) != set(environment.fleets):
+            both = f"{sorted(stated.fleets)} instead of {sorted(environment.fleets)}"
+            remedy = "Apply the infrastructure first, then promote the applications in a commit of their own."
+            raise Refused(f"reading commit {commit[:7]}", f"it changes the fleets: {both}", remedy)
+        apps = {
+            app: self._artifacts.release(app, commit, self._git, stated.settings[app])
+            for app in stated.fleets
+        }  # fmt: skip
+        return Release(environment.name, commit, said.subject, said.committed_at, apps, said.changed_lines)
+
+    def revert(self, rollout: Rollout, branch: str) -> tuple[str | None, str]:
+        """Push the revert commit of a rollout that did harm: (commit, message) or (None, why none is needed)."""
+        guilty = [lane for lane in rollout.lanes if lane.app in rollout.guilty]
+        done = self._git.revert(
+            Reversal(
+                branch=branch,
+                rollout=rollout.token,
+                bad=rollout.commit,
+                suspects=tuple(map(suspect, guilty)),
+                subject=rollout.subject,
+                why=rollout.why,
+                verdict=f"FAIL {rollout.short}",
+                carries=partial(self._wants, rollout, branch),
+            )
+        )
+        return (None, done.why) if isinstance(done, NotNeeded) else (done.commit, done.message)
+
+    def _wants(self, rollout: Rollout, branch: str, commit: str, app: str) -> bool:
+        """Whether ``commit`` still asks for the very release that did harm."""
+        bad = next(lane.candidate for lane in rollout.lanes if lane.app == app)
+        settings = self.environment(rollout.environment, commit).settings
+        return self._artifacts.release(app, commit, self._git, settings[app]).digest == bad.digest
+
+    def note(self, commit: str, text: str) -> None:
+        self._git.note(commit, text)
+
+
+def suspect(lane: Lane) -> Suspect:
+    """What has to be restored for one application: its folder, and its settings where those changed."""
+    bad, good = lane.candidate, lane.base
+    paths = [f"apps/{lane.app}"] if good is None or good.artifact_digest != bad.artifact_digest else []
+    if good is None or good.config_digest != bad.config_digest:
+        paths.append(FOLDER)
+    return Suspect(lane.app, bad.artifact_digest, bad.config_digest, tuple(paths), good.commit if good else None)
+
+

@@ -1,0 +1,188 @@
+"""Which nodes a platform on one machine has, on which ports and in which folders. Starts nothing.
+
+One folder holds everything that is kept; the sockets are elsewhere, because the path of a Unix socket is at most 107
+bytes long:
+
+    ROOT/program.py               the node program, as this platform runs it
+    ROOT/keys/build.pem           the key that signs manifests; nodes know its public half
+    ROOT/git/repository.git       where environment branches are pushed to
+    ROOT/mongod/                  the far store of all environments
+    ROOT/ENVIRONMENT/outputs.json what the controller reads
+    ROOT/ENVIRONMENT/NODE/        node.json, haproxy.cfg, and what the node program keeps
+    /tmp/turnabout-…/ENVIRONMENT/NODE/   its sockets
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import tempfile
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from environments import Environment
+from infra.balancer import START_LINE, Balancer, Server, backends, haproxy_cfg
+from infra.local.servers import HOST
+from infra.outputs import NodeOutput
+
+SOCKET_PATH_LIMIT = 107
+RESERVE_BYTES = 100 * 1024 * 1024
+WATCHDOG_SECONDS = 5
+
+
+class BadApp(Exception):  # noqa: N818
+    """An application's release.toml cannot be used; the message says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """What the platform must know of an application: its ports, and where it says that it is ready."""
+
+    name: str
+    modes: Mapping[str, str]
+    ready_port: str
+    ready_path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One node of one environment: its place in the fleet, its folders and its ports."""
+
+    environment: str
+    name: str
+    zone: str
+    app: App
+    root: Path
+    run: Path
+    ports: Mapping[str, int]
+    fronts: Mapping[str, int]
+    observe_port: int
+    observe_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What all nodes of a platform share."""
+
+    haproxy: str
+    python: str
+    mongo_uri: Callable[[str], str]
+    """Environment to where its far store is: all of them share one server here."""
+    trusted: tuple[str, ...]
+
+
+def read_app(folder: Path, name: str) -> App:
+    """The platform's part of ``folder/NAME/release.toml``; the rest of that file is the controller's."""
+    path = folder / name / "release.toml"
+    try:
+        told = tomllib.loads(path.read_text())
+        modes = {str(port): str(mode) for port, mode in told["ports"].items()}
+        ready = urlsplit(told["ready"])
+    except FileNotFoundError:
+        raise BadApp(f"{path} is missing; every application of a fleet needs one.") from None
+    except (tomllib.TOMLDecodeError, KeyError, AttributeError) as error:
+        raise BadApp(f"{path} cannot be read: {error!r}; it needs `ports` and `ready`.") from None
+    for port, mode in modes.items():
+        if mode not in ("tcp", "http"):
+            raise BadApp(f'{path}: ports.{port} is "{mode}"; it must be "tcp" (MQTT) or "http".')
+    asked = [port for port in modes if "{port." + port + "}" in ready.netloc]
+    if len(asked) != 1 or modes[asked[0]] != "http":
+        raise BadApp(f'{path}: ready is "{told["ready"]}"; it must name one port of kind http, as {{port.http}}.')
+    return App(name, modes, asked[0], ready.path)
+
+
+def plan(environment: Environment, root: Path, apps: Path, take_port: Callable[[], int]) -> tuple[Node, ...]:
+    """Every node of an environment. ``take_port`` gives a free port each time it is called."""
+    nodes: list[Node] = []
+    for fleet in environment.fleets.values():
+        app = read_app(apps, fleet.app)
+        for zone, name in fleet.node_names():
+            nodes.append(
+                Node(
+                    environment=environment.name,
+                    name=name,
+                    zone=zone,
+                    app=app,
+                    root=root / environment.name / name,
+                    run=run_folder(root) / environment.name / name,
+                    ports={port: take_port() for port in app.modes},
+                    fronts={port: take_port() for port in app.modes},
+                    observe_port=take_port(),
+                    observe_token=secrets.token_hex(16),
+                )
+            )
+    return tuple(nodes)
+
+
+def run_folder(root: Path) -> Path:
+    """The folder of a platform's sockets: short, and always the same for the same root."""
+    digest = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:8]
+    base = Path(tempfile.gettempdir())
+    if len(os.fsencode(base)) > 40:
+        base = Path("/tmp")
+    return base / f"turnabout-{digest}"
+
+
+def write(node: Node, peers: Sequence[Node], common: Common) -> None:
+    """The files of one node. ``peers`` are all nodes of its application in its zone, itself among them."""
+    for folder in (node.root, node.run):
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    if len(os.fsencode(node.run / "balancer.sock")) > SOCKET_PATH_LIMIT:
+        raise ValueError(f"{node.run} is too long for a socket in it; set TMPDIR to a shorter folder.")
+    balancer = Balancer(
+        bind=HOST,
+        run=str(node.run),
+        fronts=node.fronts,
+        modes=node.app.modes,
+        servers=tuple(Server(peer.name, HOST, peer.ports) for peer in peers),
+        ready_port=node.app.ready_port,
+        ready_path=node.app.ready_path,
+    )
+    config, start_line = node.root / "haproxy.cfg", node.root / "session_start.lua"
+    start_line.write_text(START_LINE)
+    config.write_text(haproxy_cfg(balancer, str(start_line)))
+    facts = {
+        "node": node.name,
+        "zone": node.zone,
+        "environment": node.environment,
+        "bind": HOST,
+        "run": str(node.run),
+        "app": node.app.name,
+        "ports": dict(node.ports),
+        "balancer": {
+            "argv": [common.haproxy, "-db", "-f", str(config)],
+            "socket": str(node.run / "balancer.sock"),
+            "log": str(node.run / "log.sock"),
+            "backends": backends(balancer),
+        },
+        "observe": {"port": node.observe_port, "token": node.observe_token},
+        "trusted": list(common.trusted),
+        "secrets": {"mongo_uri": common.mongo_uri(node.environment)},
+        "python": common.python,
+        "reserve_bytes": RESERVE_BYTES,
+        "watchdog_seconds": WATCHDOG_SECONDS,
+    }
+    path = node.root / "node.json"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")
+
+
+def output(node: Node) -> NodeOutput:
+    """The node, as the controller reads it."""
+    return NodeOutput(
+        name=node.name,
+        zone=node.zone,
+        app=node.app.name,
+        root=str(node.root),
+        transport="local",
+        address="",
+        observe_url=f"http://{HOST}:{node.observe_port}/observe",
+        observe_token=node.observe_token,
+        fronts={port: f"{HOST}:{number}" for port, number in node.fronts.items()},
+        listens={port: f"{HOST}:{number}" for port, number in node.ports.items()},
+        backends=tuple(sorted(node.app.modes)),
+    )

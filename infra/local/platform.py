@@ -1,0 +1,182 @@
+"""The platform on one machine, running: mongod, a git server, and the nodes of any number of environments.
+
+Everything here is a process of this machine and a child of the process that called ``up``, and dies with it. The node
+program is only a file that is named: what it does is its own. No application runs until a release is rolled out.
+"""
+
+import http.client
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import urlsplit
+
+from environments import Environment
+from infra.local import layout
+from infra.local.ports import Ports
+from infra.local.servers import (
+    HOST,
+    Server,
+    ServerFailed,
+    ServerMissing,
+    bare_repository,
+    find_haproxy,
+    mongo_uri,
+    start,
+    start_git_daemon,
+    start_mongod,
+    wait_until,
+)
+from infra.outputs import NodeOutput, Outputs, to_json
+
+READY_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class Platform:
+    """A running platform. ``servers`` are in the order in which they were started, by name."""
+
+    root: Path
+    outputs: Mapping[str, Outputs]
+    servers: dict[str, Server] = field(default_factory=dict)
+    ports: Ports = field(default_factory=Ports)
+
+    def __enter__(self) -> "Platform":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start_node(self, environment: str, name: str) -> None:
+        """Start the node program of one node, again if it was stopped or has died."""
+        known = f"{environment}/{name}"
+        if known in self.servers:
+            self.servers[known].stop()
+        node = next(node for node in self.outputs[environment].nodes if node.name == name)
+        argv = [*self.outputs[environment].program, node.root, "supervise"]
+        self.servers[known] = start(known, argv, Path(node.root, "supervise.log"))
+
+    def wait_for_nodes(self) -> None:
+        """Return when every node answers its observers."""
+        for environment, outputs in self.outputs.items():
+            for node in outputs.nodes:
+                wait_until(self.servers[f"{environment}/{node.name}"], partial(observed, node), READY_SECONDS)
+
+    def stop(self) -> None:
+        """Stop everything, nodes first and all at once, so that each has its whole time to end."""
+        running = [server for server in self.servers.values() if server.process.poll() is None]
+        nodes = [server for server in running if "/" in server.name]
+        for server in nodes:
+            server.process.terminate()
+        until = time.monotonic() + 15
+        for server in nodes:
+            server.stop(max(0.1, until - time.monotonic()))
+        for server in reversed([server for server in running if "/" not in server.name]):
+            server.stop()
+        self.ports.close()
+        shutil.rmtree(layout.run_folder(self.root), ignore_errors=True)
+
+
+def up(root: Path, environments: Sequence[Environment], program: Path, apps: Path) -> Platform:
+    """Bring a platform up under ``root``; what an earlier one kept there is taken on.
+
+    ``program`` is the node program's file, ``apps`` the folder of the applications. Raises ``ServerMissing``,
+    ``ServerFailed``, ``BadApp`` or ``NoPortsLeft``; then nothing is left running.
+    """
+    root = root.resolve()
+    root.mkdir(parents=True, exist_ok=True)
+    platform = Platform(root, {})
+    try:
+        _bring_up(platform, environments, program, apps)
+    except BaseException:
+        platform.stop()
+        raise
+    return platform
+
+
+def _bring_up(platform: Platform, environments: Sequence[Environment], program: Path, apps: Path) -> None:
+    root, ports = platform.root, platform.ports
+    _own_folder(layout.run_folder(root))
+    nodes = {environment.name: layout.plan(environment, root, apps, ports.take) for environment in environments}
+    if not program.is_file():
+        raise ServerMissing(f"{program} is missing; name the file of the node program with --program.")
+    shutil.copyfile(program, root / "program.py")
+    trusted = (build_key(root / "keys" / "build.key"),)
+    mongo_port, git_port = ports.take(), ports.take()
+    common = layout.Common(find_haproxy(), sys.executable, partial(mongo_uri, mongo_port), trusted)
+    bare_repository(root / "git" / "repository.git")
+    platform.outputs = {
+        name: Outputs(
+            environment=name,
+            nodes=tuple(layout.output(node) for node in planned),
+            program=(sys.executable, "-I", "-S", str(root / "program.py")),
+            mongo_uri=common.mongo_uri(name),
+            repository=f"git://{HOST}:{git_port}/repository.git",
+            trusted=trusted,
+            bastion="",
+        )
+        for name, planned in nodes.items()
+    }
+    for planned in nodes.values():
+        for node in planned:
+            layout.write(node, [peer for peer in planned if (peer.app, peer.zone) == (node.app, node.zone)], common)
+    for name, outputs in platform.outputs.items():
+        for described in outputs.nodes:
+            platform.start_node(name, described.name)
+    platform.servers["git daemon"] = start_git_daemon(root / "git", git_port, root / "git" / "daemon.log")
+    platform.servers["mongod"] = start_mongod(root / "mongod", mongo_port)
+    platform.wait_for_nodes()
+    for name, outputs in platform.outputs.items():
+        _replace(root / name / "outputs.json", to_json(outputs))
+
+
+def observed(node: NodeOutput) -> bool:
+    """Whether the node program of a node answers."""
+    where = urlsplit(node.observe_url)
+    connection = http.client.HTTPConnection(where.netloc, timeout=2)
+    try:
+        connection.request("GET", where.path, headers={"Authorization": f"Bearer {node.observe_token}"})
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def build_key(path: Path) -> str:
+    """The public half of the key at ``path``, as 64 hex digits; the key is made if there is none."""
+    from cryptography.hazmat.primitives import serialization as form
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    if not path.exists():
+        made = Ed25519PrivateKey.generate()
+        text = made.private_bytes(form.Encoding.PEM, form.PrivateFormat.OpenSSH, form.NoEncryption())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_bytes(text)
+    key = form.load_ssh_private_key(path.read_bytes(), None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ServerFailed(f"{path} holds no Ed25519 key; remove it, and the next `up` makes one.")
+    return key.public_key().public_bytes(form.Encoding.Raw, form.PublicFormat.Raw).hex()
+
+
+def _own_folder(path: Path) -> None:
+    """A folder that only we can use: its name can be guessed, and the folder above it is everybody's."""
+    path.mkdir(mode=0o700, exist_ok=True)
+    found = path.lstat()
+    if path.is_symlink() or found.st_uid != os.getuid():
+        raise ServerFailed(f"{path} belongs to somebody else; remove it, or set TMPDIR to a folder of your own.")
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_suffix(".partial")
+    partial.touch(mode=0o600)
+    partial.write_text(text)
+    partial.replace(path)
