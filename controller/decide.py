@@ -137,7 +137,9 @@ def harmed(rollout: Rollout, seen: Observation, now: float) -> Rollout | None:
         return back(rollout, Cause.HARM, verdict.why, verdict.short, now, guilty)
     for lane, node, view in answers(rollout, seen, now):
         app = view.apps.get(lane.app)
-        if app is not None and lane.candidate.digest in app.harmful:
+        digest = lane.candidate.digest
+        remembers = app is not None and digest in app.harmful
+        if app is not None and remembers and (digest not in rollout.forgiven or rollout.token in app.ended):
             said = app.went_back or "it did harm there before"
             why = f"{lane.app} {lane.candidate.commit[:7]} was given up by {node}: {said}."
             return back(rollout, Cause.HARM, why, f"{node} gave it up: {said}", now, (lane.app,))
@@ -282,8 +284,7 @@ def promoted(rollout: Rollout, seen: Observation, now: float) -> Rollout:
     if rollout.settled:
         return rollout
     if settled(rollout, seen, now):
-        why = f"Every node runs it. {rollout.why}" if rollout.phase is Phase.PROMOTED else "Every node runs it."
-        return enter(rollout, Phase.PROMOTED, why, rollout.short, now, settled=True, heading=None)
+        return enter(rollout, Phase.PROMOTED, f"Every node runs it. {rollout.why}", rollout.short, now, settled=True)
     assert rollout.settle_t0 is not None
     if now <= rollout.settle_t0 + rollout.budget.deploy + rollout.budget.margin:
         return rollout
@@ -333,28 +334,22 @@ def closing(rollout: Rollout, heading: Phase, seen: Observation, now: float) -> 
     limit = rollout.budget.limit if started == rollout.t0 else rollout.budget.revert
     if rollout.phase is Phase.STUCK or now <= started + limit:
         return rollout
-    ends = tokens(rollout)
+    ends = rollout.tokens
     late = (node for lane in rollout.lanes for node in lane.nodes if not steps.back(lane, node, ends, seen, now))
     names = ", ".join(late) or "a balancer"
     why = f"{names} will not come back within the budget; the others are on last good. {rollout.why}"
     return replace(rollout, phase=Phase.STUCK, entered_at=now, why=why, heading=heading)
 
 
-def tokens(rollout: Rollout) -> tuple[str, ...]:
-    """Every token of this rollout that a node may hold or may yet receive."""
-    return (rollout.token, *(f"{rollout.token}.settle{n}" for n in range(1, rollout.settle + 1)))
-
-
 def all_back(rollout: Rollout, seen: Observation, now: float) -> bool:
-    ends = tokens(rollout)
+    ends = rollout.tokens
     return all(steps.back(lane, node, ends, seen, now) for lane in rollout.lanes for node in lane.nodes)
 
 
 def stuck(rollout: Rollout, seen: Observation, now: float) -> Rollout:
     """A page was sent; the work goes on all the same, and ends as it would have."""
     if rollout.heading is Phase.PROMOTED:
-        after = promoted(replace(rollout, settle=min(rollout.settle, SETTLE_ATTEMPTS)), seen, now)
-        return again(rollout, after, now)
+        return stuck_promotion(rollout, seen, now)
     if rollout.heading is not None:
         return closing(rollout, rollout.heading, seen, now)
     order = seen.order
@@ -364,10 +359,13 @@ def stuck(rollout: Rollout, seen: Observation, now: float) -> Rollout:
     return rollout
 
 
-def again(rollout: Rollout, after: Rollout, now: float) -> Rollout:
-    """A stuck promotion: settled, taken back, or tried again under a fresh token each time the last one has ended."""
-    if after.phase is Phase.RETURNING or after.settled:
-        return after
+def stuck_promotion(rollout: Rollout, seen: Observation, now: float) -> Rollout:
+    """Settled, taken back, or tried again under a fresh token each time the last one has ended."""
+    order = seen.order
+    if order is not None and order.verb in ("abort", "revert"):
+        return leave(rollout, order, now)
+    if settled(rollout, seen, now):
+        return enter(rollout, Phase.PROMOTED, "Every node runs it.", rollout.short, now, settled=True, heading=None)
     assert rollout.settle_t0 is not None
     if now > rollout.settle_t0 + rollout.budget.deploy + rollout.budget.margin:
         return replace(rollout, settle=rollout.settle + 1, settle_t0=now)
@@ -428,9 +426,10 @@ def settling(rollout: Rollout, lane: Lane, seen: Observation, now: float) -> Ite
             yield from steps.end_leases(rollout, lane, seen, now)
         return
     ends = rollout.budget.deploy + rollout.budget.margin
-    chosen = steps.next_to_settle(lane, seen, now)
+    chosen = steps.next_to_settle(rollout, lane, seen, now)
     yield from steps.lead(
-        rollout, lane, chosen, rollout.settle_token, rollout.settle_t0, (ends, rollout.budget.deploy), seen, now
+        rollout, lane, chosen, rollout.settle_token, rollout.settle_t0, (ends, rollout.budget.deploy), seen, now,
+        steps.shifted_where_seen,
     )  # fmt: skip
 
 
@@ -441,7 +440,7 @@ def going_back(rollout: Rollout, lane: Lane, after_promotion: bool, seen: Observ
     until = now + rollout.budget.limit
     at_once = steps.half_at_once(lane, seen, now) if after_promotion else frozenset(lane.nodes)
     yield from steps.turn(
-        rollout, lane, tokens(rollout),
+        rollout, lane, rollout.tokens,
         lambda node: steps.returning(rollout, lane, node) if after_promotion else None,
         lambda node: node in at_once, seen, now, until,
     )  # fmt: skip

@@ -165,6 +165,8 @@ class Rollout:
     """Who approved it and why, where an approval is needed."""
     guilty: tuple[str, ...] = ()
     """The applications whose candidates did the harm; only these are quarantined and reverted in git."""
+    forgiven: tuple[str, ...] = ()
+    """Digests that somebody wants tried once more: what nodes remember of their earlier harm is no reason."""
     orders_read: int = 0
     """The ledger row of the newest order this rollout has answered."""
     settle: int = 0
@@ -184,8 +186,19 @@ class Rollout:
         return f"{self.token}.return.weights" if returning else f"{self.token}.weights"
 
     @property
+    def lease_tokens(self) -> tuple[str, ...]:
+        """Every token that weights of this rollout may still be leased under."""
+        first = f"{self.token}.weights"
+        return (first,) if self.lease_token == first else (first, self.lease_token)
+
+    @property
     def settle_token(self) -> str:
         return f"{self.token}.settle{self.settle}"
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """Every token of this rollout that a node may hold a promise under, or may yet receive one."""
+        return (self.token, *(f"{self.token}.settle{n}" for n in range(1, self.settle + 1)))
 
     @property
     def nodes(self) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Recording: the loop's hold on its ledger, and on its spool while the ledger is away.
 
 The one place that knows where the environment stands. A row is appended only after the newest row that was read; rows
-of people (orders) that came between are read first, so that they are never overlooked.
+of people (orders) that came between are read first, so that they are never overlooked. Whoever reads that a higher
+generation leads stops: its rows mean times on another clock. What is spooled comes to the ledger before anything newer.
 """
 
 from __future__ import annotations
@@ -26,25 +27,40 @@ class Record:
 
     def __init__(self, ledger: Ledger, spool: Spool) -> None:
         self._ledger, self._spool = ledger, spool
-        self.standing = Standing()
+        self._kept = Standing()
+        """What the rows that the ledger has add up to."""
+        self._ahead: Rollout | None = None
+        """The newest decision, while only the spool has it."""
         self.generation = 0
 
+    @property
+    def standing(self) -> Standing:
+        return self._kept if self._ahead is None else replace(self._kept, rollout=self._ahead)
+
     def read(self) -> Sequence[Row]:
-        """Rows that others appended since the last reading. Raises Unreachable."""
-        new = self._ledger.rows(self.standing.last_row)
-        self.standing = fold(new, self.standing)
+        """Rows that others appended since the last reading. Raises Unreachable, and Conflict when another leads."""
+        new = self._ledger.rows(self._kept.last_row)
+        self._kept = fold(new, self._kept)
+        if 0 < self.generation < self._kept.generation:
+            raise Conflict("leading", f"generation {self._kept.generation} leads now", "Leave it the environment.")
         return new
 
     def row(self, kind: str, body: Body) -> None:
         """Append one row. Raises Conflict when another controller leads, Unreachable when the ledger is away."""
+        if self._ahead is not None:
+            self._unspool()
+        self._append(kind, body)
+
+    def _append(self, kind: str, body: Body) -> None:
         for _ in range(5):
             try:
-                row = self._ledger.append(kind, body, self.generation, self.standing.newest)
+                row = self._ledger.append(kind, body, self.generation, self._kept.newest)
             except Conflict:
-                if not self.read():
+                new = self.read()
+                if not new or any(row.kind == rows.LEAD for row in new):
                     raise
             else:
-                self.standing = fold((row,), self.standing)
+                self._kept = fold((row,), self._kept)
                 return
         raise Conflict("writing the ledger", "other rows kept coming first", "")
 
@@ -59,7 +75,7 @@ class Record:
         """A decision's row; says so if it had to be spooled.
 
         Forward it must be on disk: Unreachable is raised, and nothing may be asked of a node. Toward last good it goes
-        to the spool when the ledger is away, and the work goes on.
+        to the spool when the ledger is away, and the work goes on, even if the spool's disk is full as well.
         """
         body = {"rollout": rows.written(rows.ROLLOUTS, rollout), "event": event}
         try:
@@ -67,22 +83,30 @@ class Record:
         except Unreachable as trouble:
             if rollout.phase not in BACKWARD:
                 raise
-            self._spool.add(rows.ROLLOUT, body, self.generation)
-            self.standing = replace(self.standing, rollout=rollout)
+            self._ahead = rollout
+            try:
+                self._spool.add(rows.ROLLOUT, body, self.generation)
+            except OSError as full:
+                return f"Neither the ledger nor the spool took it, the way back goes on: {trouble} {full}"
             return f"Spooled on the controller's own disk: {trouble}"
         return None
 
     def unspool(self) -> None:
         """Bring spooled rows to the ledger; one of an earlier generation is evidence and decides nothing."""
-        waiting = list(self._spool.waiting())
-        if not waiting:
-            return
         try:
-            for kind, body, generation in waiting:
-                if generation == self.generation:
-                    self.row(kind, body)
-                else:
-                    self.row(rows.EVIDENCE, {"spooled": body, "kind": kind, "generation": generation})
+            self._unspool()
         except Trouble:
             return
-        self._spool.clear()
+
+    def _unspool(self) -> None:
+        """Each row leaves the spool when it is kept; one whose answer was lost is kept already."""
+        for kind, body, generation in list(self._spool.waiting()):
+            if generation != self.generation:
+                self._append(rows.EVIDENCE, {"spooled": body, "kind": kind, "generation": generation})
+            elif rows.read(rows.ROLLOUTS, body["rollout"]) != self._kept.rollout:
+                self._append(kind, body)
+            self._spool.drop_first()
+        if self._ahead is not None and self._ahead != self._kept.rollout:  # the spool's disk did not take it
+            body = {"rollout": rows.written(rows.ROLLOUTS, self._ahead), "event": str(self._ahead.phase).lower()}
+            self._append(rows.ROLLOUT, body)
+        self._ahead = None

@@ -41,6 +41,8 @@ class Standing:
     """How often each release digest was given up without harm, since somebody last asked for a retry."""
     aborted: frozenset[str] = frozenset()
     """Release digests that an operator took back: not tried again until ``retry``."""
+    forgiven: frozenset[str] = frozenset()
+    """Release digests that somebody wants tried once more, whatever nodes remember of them."""
     hold: Order | None = None
     orders: tuple[Order, ...] = ()
     """Orders that no rollout has answered yet."""
@@ -132,7 +134,8 @@ def quarantined(standing: Standing, rollout: Rollout) -> Standing:
         for lane in rollout.lanes
         if lane.app in rollout.guilty
     }  # fmt: skip
-    return replace(standing, quarantine={**standing.quarantine, **entries})
+    forgiven = standing.forgiven - entries.keys()
+    return replace(standing, quarantine={**standing.quarantine, **entries}, forgiven=forgiven)
 
 
 def ordered(standing: Standing, row: Row) -> Standing:
@@ -153,6 +156,7 @@ def ordered(standing: Standing, row: Row) -> Standing:
             quarantine={d: q for d, q in standing.quarantine.items() if d not in digests},
             blind={d: n for d, n in standing.blind.items() if d not in digests},
             aborted=standing.aborted - digests,
+            forgiven=standing.forgiven | digests,
         )
     return replace(standing, orders=(*standing.orders, order))
 

@@ -15,6 +15,7 @@ from controller.model import (
     Action,
     Activate,
     AppView,
+    Cause,
     Confirm,
     Lane,
     NodeView,
@@ -88,10 +89,15 @@ def shifted(lane: Lane, server: str, weight: int, seen: Observation, now: float)
     return all(view is not None and view.weights and not weights_differ(lane, view, {server: weight}) for view in views)
 
 
+def shifted_where_seen(lane: Lane, server: str, weight: int, seen: Observation, now: float) -> bool:
+    """Every balancer that can be reached uses ``weight`` for ``server``; a silent one holds nobody up."""
+    views = [seen.answers(peer, now) for peer in lane.peers(server)]
+    return not any(view is not None and weights_differ(lane, view, {server: weight}) for view in views)
+
+
 def off(lane: Lane, server: str, seen: Observation, now: float) -> bool:
     """No balancer that can be reached sends to ``server`` any more."""
-    views = [seen.answers(peer, now) for peer in lane.peers(server)]
-    return not any(view is not None and weights_differ(lane, view, {server: 0}) for view in views)
+    return shifted_where_seen(lane, server, 0, seen, now)
 
 
 # ---- forward ------------------------------------------------------------------------------------------------------
@@ -106,11 +112,13 @@ def lead(
     ends: tuple[float, float],
     seen: Observation,
     now: float,
+    drained: Callable[[Lane, str, int, Observation, float], bool] = shifted,
 ) -> Iterator[Action]:
     """Take ``nodes`` from last good to the candidate under ``token``: drain, activate, and traffic when they serve.
 
     ``ends`` are the promise's and the activation's last seconds after ``started``. A node whose token has ended is left
-    alone: it went back, and whoever called decides what that means.
+    alone: it went back, and whoever called decides what that means. ``drained`` says what counts as a node that no
+    traffic is sent to.
     """
     until, expires = ends
     base = lane.base.digest if lane.base else None
@@ -121,7 +129,7 @@ def lead(
         wanted[node] = BASE_WEIGHT if serves else 0
         if app is None or serves or app.pending is not None or token in app.ended or app.good != base:
             continue
-        if shifted(lane, node, 0, seen, now) and now < started + expires:
+        if drained(lane, node, 0, seen, now) and now < started + expires:
             view = seen.nodes[node]
             yield Activate(
                 node, lane.app, lane.candidate.digest, base, token, view.boot,
@@ -144,20 +152,21 @@ def confirm(rollout: Rollout, lane: Lane, seen: Observation, now: float) -> Iter
         app = app_on(lane, node, seen, now)
         if app is None or app.pending is None:
             continue
-        if app.pending.token == rollout.token:
-            yield Confirm(node, lane.app, rollout.token)
-        elif app.pending.token == rollout.settle_token and led(lane, (node,), seen, now):
-            yield Confirm(node, lane.app, rollout.settle_token)
+        token, serves = app.pending.token, on(app, lane.candidate.digest)
+        if token == rollout.token:
+            yield Confirm(node, lane.app, token)
+        elif token in rollout.tokens and serves and shifted_where_seen(lane, node, BASE_WEIGHT, seen, now):
+            yield Confirm(node, lane.app, token)
 
 
-def next_to_settle(lane: Lane, seen: Observation, now: float) -> tuple[str, ...]:
-    """One node of each zone that is not on the promoted release for good."""
+def next_to_settle(rollout: Rollout, lane: Lane, seen: Observation, now: float) -> tuple[str, ...]:
+    """One node of each zone that is not on the promoted release for good; one that gave this attempt up waits."""
     chosen = []
     for nodes in lane.zones.values():
-        waiting = [node for node in nodes if not settled(lane, node, seen, now)]
-        answering = [node for node in waiting if seen.answers(node, now) is not None]
-        under_way = [node for node in answering if (app := app_on(lane, node, seen, now)) and app.pending]
-        chosen += (under_way or answering)[:1]
+        waiting = [(node, app_on(lane, node, seen, now)) for node in nodes if not settled(lane, node, seen, now)]
+        able = [(node, app) for node, app in waiting if app and (app.pending or rollout.settle_token not in app.ended)]
+        under_way = [(node, app) for node, app in able if app.pending]
+        chosen += [node for node, _ in (under_way or able)[:1]]
     return tuple(chosen)
 
 
@@ -168,7 +177,7 @@ def settled(lane: Lane, node: str, seen: Observation, now: float) -> bool:
         and on(app, lane.candidate.digest)
         and app.good == lane.candidate.digest
         and app.pending is None
-        and shifted(lane, node, BASE_WEIGHT, seen, now)
+        and shifted_where_seen(lane, node, BASE_WEIGHT, seen, now)
     )
 
 
@@ -201,7 +210,7 @@ def turn(
             yield step
         if back or leaving:
             yield from (
-                Revert(node, lane.app, token, rollout.short, rollout.cause == "harm")
+                Revert(node, lane.app, token, rollout.short, rollout.cause is Cause.HARM and lane.app in rollout.guilty)
                 for token in tokens
                 if token not in app.ended
             )
@@ -235,13 +244,14 @@ def end_leases(rollout: Rollout, lane: Lane, seen: Observation, now: float) -> I
     """Give the weights back: only when no node can serve the candidate any more, or all may."""
     for node in lane.nodes:
         app = app_on(lane, node, seen, now)
-        if app is not None and rollout.lease_token not in app.ended:
-            yield Revert(node, lane.app, rollout.lease_token, "weights back to base")
+        for token in rollout.lease_tokens:
+            if app is not None and token not in app.ended:
+                yield Revert(node, lane.app, token, "weights back to base")
 
 
 def leases_ended(rollout: Rollout, seen: Observation, now: float) -> bool:
     return all(
-        (app := app_on(lane, node, seen, now)) is not None and rollout.lease_token in app.ended
+        (app := app_on(lane, node, seen, now)) is not None and app.ended.issuperset(rollout.lease_tokens)
         for lane in rollout.lanes
         for node in lane.nodes
     )

@@ -72,6 +72,7 @@ class SqliteLedger:
                     raise Conflict(str(self._path), f"row {n} came first", "Read it and decide again.")
                 if follows is not None and generation < newest:
                     raise Conflict(str(self._path), f"generation {newest} leads now", "Step down.")
+                generation = max(generation, newest)  # an order that was begun before a take-over hides it from nobody
                 at = self._utc()
                 row = Row(n + 1, at, generation, kind, body, chain(previous, n + 1, at, generation, kind, text))
                 self._db.execute(
@@ -156,16 +157,41 @@ class Spool:
 
     def add(self, kind: str, body: Body, generation: int) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a") as file:
-            file.write(canonical({"kind": kind, "body": body, "generation": generation}) + "\n")
+        line = canonical({"kind": kind, "body": body, "generation": generation})
+        with self._path.open("ab+") as file:
+            if file.tell() and self._path.read_bytes()[-1:] != b"\n":
+                file.write(b"\n")  # what a power cut left of a line ends here
+            file.write(f"{line}\n".encode())
             file.flush()
             os.fsync(file.fileno())
 
     def waiting(self) -> Iterator[tuple[str, Body, int]]:
-        if self._path.exists():
-            for line in self._path.read_text().splitlines():
-                entry = json.loads(line)
-                yield entry["kind"], entry["body"], entry["generation"]
+        """What was added and not dropped, oldest first. Half a line was never answered for, so it does not count."""
+        for line in self._lines():
+            entry = json.loads(line)
+            yield entry["kind"], entry["body"], entry["generation"]
 
-    def clear(self) -> None:
-        self._path.unlink(missing_ok=True)
+    def drop_first(self) -> None:
+        """The oldest entry has come to the ledger."""
+        rest = self._lines()[1:]
+        if not rest:
+            self._path.unlink(missing_ok=True)
+            return
+        partial = self._path.with_suffix(".partial")
+        with partial.open("w") as file:
+            file.writelines(f"{line}\n" for line in rest)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self._path)
+
+    def _lines(self) -> list[str]:
+        if not self._path.exists():
+            return []
+        return [line for line in self._path.read_text(errors="replace").splitlines() if whole(line)]
+
+
+def whole(line: str) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False

@@ -1,0 +1,75 @@
+"""The model's ledger: rows in memory with the compare-and-swap of the real one, and links to it that fail.
+
+``tests/unit/test_ledger.py`` holds this ledger and the one in SQLite to the same sentences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from controller import rows
+from controller.errors import Conflict, Unreachable
+from controller.ledgers.sqlite import Spool
+from controller.rows import Body, Row
+
+
+class MemoryLedger:
+    """One environment's rows; what appends must follow, and which generation leads, as in SQLite."""
+
+    def __init__(self) -> None:
+        self.history: list[Row] = []
+
+    def rows(self, after: int = 0, kind: str | None = None) -> list[Row]:
+        return [row for row in self.history[after:] if kind is None or row.kind == kind]
+
+    def append(self, kind: str, body: Body, generation: int, follows: str | None = None) -> Row:
+        newest = self.history[-1].hash if self.history else rows.GENESIS
+        leads = self.history[-1].generation if self.history else 0
+        if follows is not None and follows != newest:
+            raise Conflict("the ledger", f"row {len(self.history)} came first", "Read it and decide again.")
+        if follows is not None and generation < leads:
+            raise Conflict("the ledger", f"generation {leads} leads now", "Step down.")
+        row = Row(len(self.history) + 1, 0.0, max(generation, leads), kind, body, f"hash of row {len(self.history) + 1}")
+        self.history.append(row)
+        return row
+
+
+class Link:
+    """One controller's way to the ledger: it may be cut, and it may lose the answer to a row that was kept."""
+
+    def __init__(self, ledger: MemoryLedger) -> None:
+        self._ledger = ledger
+        self.away = False
+        self.answers_lost = 0
+
+    def rows(self, after: int = 0, kind: str | None = None) -> list[Row]:
+        if self.away:
+            raise Unreachable("reading the ledger", "it is away")
+        return self._ledger.rows(after, kind)
+
+    def append(self, kind: str, body: Body, generation: int, follows: str | None = None) -> Row:
+        if self.away:
+            raise Unreachable("writing the ledger", "it is away")
+        row = self._ledger.append(kind, body, generation, follows)
+        if self.answers_lost:
+            self.answers_lost -= 1
+            raise Unreachable("writing the ledger", "no answer came")
+        return row
+
+
+class MemorySpool(Spool):
+    """A controller machine's spool: it outlives the process, as a file does."""
+
+    def __init__(self) -> None:
+        super().__init__(Path("/nowhere"))
+        self.entries: list[tuple[str, Body, int]] = []
+
+    def add(self, kind: str, body: Body, generation: int) -> None:
+        self.entries.append((kind, body, generation))
+
+    def waiting(self) -> Iterator[tuple[str, Body, int]]:
+        yield from tuple(self.entries)
+
+    def drop_first(self) -> None:
+        self.entries.pop(0)
