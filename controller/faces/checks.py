@@ -33,7 +33,7 @@ def measured(
         Text(words.check_name(story, judged), "bold" if judged.suspicious else ""),
         Text.assemble((f"{share:>6}", strong), (f"  {counts}", "quiet")),
         Text.assemble((f"{share_then:>6}", ""), (f"  {counts_then}", "quiet")),
-        Text(sparkline(past, story.threshold, 30, g), style),
+        Text(sparkline(past, story.threshold, 24, g), style),
         Text(words.evidence(judged.finding.evidence or 0.0), strong or "quiet"),
     )
 
@@ -70,8 +70,10 @@ def together(story: Story, g: Glyphs) -> tuple[RenderableType, ...]:
 def evidence_of(story: Story, checks: list[tuple[RenderableType, ...]], most: int, g: Glyphs) -> RenderableType:
     if not checks:
         return Text("Nothing is judged yet: evidence begins with the candidate's first request.", "quiet")
-    width = max(8, *(len(words.check_name(story, judged)) for judged in story.checks))
-    grid = columns(min(width, 18), 22, 20, None, 8, justify={4: "right"})
+    name = max(8, *(len(words.check_name(story, judged)) for judged in story.checks))
+    arms = [both for both in map(words.both_arms, story.checks) if both is not None]
+    first, second = (max([20, *(8 + len(both[i][1]) for both in arms)]) for i in (0, 1))
+    grid = columns(min(name, 18), first, second, None, 8, justify={4: "right"})
     grid.add_row(*heading("CHECK", "CANDIDATE", "LAST GOOD", "EVIDENCE OF HARM", ""))
     for row in checks if len(checks) <= most else checks[: most - 1]:
         grid.add_row(*row)

@@ -192,10 +192,9 @@ def figures(table: DemoTable, g: Glyphs) -> RenderableType:
     for name in table.rows:
         kept = table.kept(name)
         mark = {True: Text(g.good, "fine"), False: Text(g.bad, "harm.strong"), None: Text("")}[kept]
-        promised = table.promised.get(name)
-        most = "" if promised is None else f"{g.most if promised else ''}{said(name, promised)}"
+        promised = Text(most(name, table.promised.get(name), g.most), "quiet")
         cells = [cell(name, one.figures) for one in table.columns]
-        drawn.add_row(ROWS.get(name, name), Text(most, "quiet"), *cells, mark)
+        drawn.add_row(ROWS.get(name, name), promised, *cells, mark)
     return drawn
 
 
@@ -211,13 +210,20 @@ def said(name: str, value: float) -> str:
     return words.seconds(value) if name.endswith("_s") else f"{value:,.0f}"
 
 
+def most(name: str, promised: float | None, sign: str) -> str:
+    """What was promised: the most a figure may be."""
+    if promised is None:
+        return ""
+    text = f"{promised:g} s" if name.endswith("_s") else f"{promised:,.0f}"
+    return f"{sign}{text}" if promised else text
+
+
 def figures_html(table: DemoTable) -> str:
     """The same table for the page of all rollouts."""
     head = "".join(f"<th>{escape(name)}</th>" for name in ("", "promised", *(one.title for one in table.columns), ""))
     rows = []
     for name in table.rows:
-        promised = table.promised.get(name)
-        cells = [ROWS.get(name, name), "" if promised is None else f"{'≤ ' if promised else ''}{said(name, promised)}"]
+        cells = [ROWS.get(name, name), most(name, table.promised.get(name), "≤ ")]
         cells += [cell(name, one.figures).plain for one in table.columns]
         mark = {True: '<b class="fine">✓</b>', False: '<b class="harm">✗</b>', None: ""}[table.kept(name)]
         rows.append("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in cells) + f"<td>{mark}</td></tr>")

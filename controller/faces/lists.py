@@ -54,12 +54,13 @@ def environment(overview: Overview, g: Glyphs) -> Iterator[RenderableType]:
     if overview.led_at is not None:
         led = f"generation {overview.generation}, led since {words.day(overview.led_at)}"
     yield Text.assemble((overview.environment, "bold"), (f"  {led}", "quiet"))
-    running = table("", "", "", "", wide="")
+    running = table("", "", "", "")
+    running.show_header = False
     for one in overview.running:
         if one.release is None:
             running.add_row(Text(one.app), Text("nothing yet", "quiet"), "", "")
             continue
-        since = f"{words.ago(one.since, overview.at)}, rollout {one.rollout}" if one.since is not None else ""
+        since = f"for {words.ago(one.since, overview.at)}, rollout {one.rollout}" if one.since is not None else ""
         running.add_row(
             Text(one.app), Text(f"{g.node[LAST_GOOD]} {one.release.commit[:7]}", "lastgood"), Text(one.release.subject),
             Text(since, "quiet"),
@@ -139,8 +140,8 @@ def show(story: Story, g: Glyphs = UNICODE) -> RenderableType:
     checks = [*check_rows(story, g)]
     sections += [evidence_of(story, checks, len(checks), g), "", screen.harm(story, g), "", record(story, g)]
     if story.git is not None and story.git.message:
-        message = "\n".join(f"    {line}" for line in story.git.message.strip().splitlines())
-        sections += ["", Text(f"git {(story.git.commit or '')[:7]}", "head"), Text(message, "quiet")]
+        message = Padding(Text(story.git.message.strip(), "quiet"), (0, 0, 0, 4))
+        sections += ["", Text(f"git {(story.git.commit or '')[:7]}", "head"), message]
     if story.advice:
         sections += ["", *(todo(one.says, one.command) for one in story.advice)]
     drawn = f"rows {story.first_row:,} to {story.last_row:,} of the ledger, hash {story.hash[:12]}"

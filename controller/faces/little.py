@@ -24,7 +24,7 @@ def little(story: Story, g: Glyphs) -> RenderableType:
     spent = story.budget_now
     value = story.together or 0.0
     style = "harm" if value >= SUSPICIOUS else "fine"
-    meters = columns(min(nodes.cell_len, 40), 6, None, 11, 8, None, 12)
+    meters = columns(min(nodes.cell_len, 40), 6, None, 11, 8, None, 12, justify={6: "right"})
     meters.add_row(
         nodes, Text(spent.name, "quiet"), Bar(spent.used / spent.limit, screen.looks_of(spent, g)[1], g),
         Text(f"{spent.used:.0f} of {spent.limit:.0f} s", "quiet"), Text("evidence", "quiet"),
