@@ -224,6 +224,12 @@ class Story:
         return self.verdict.evidence if self.verdict is not None else None
 
     @property
+    def budget_now(self) -> Spent:
+        """The budget that runs, else the last that was used."""
+        now = next((spent for spent in self.spent if spent.state in (RUNNING, OVER)), None)
+        return now or next((spent for spent in reversed(self.spent) if spent.used), self.spent[0])
+
+    @property
     def share(self) -> float:
         """The share of traffic on the candidate, over all zones alike."""
         return sum(self.shares.values()) / len(self.shares) if self.shares else 0.0

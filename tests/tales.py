@@ -6,10 +6,12 @@ have done is written down here by hand; what follows from it is left to the code
 
 from __future__ import annotations
 
+import copy
 import json
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache, wraps
 from typing import Any
 
 from controller import rows
@@ -274,6 +276,17 @@ class Tale:
         self.moves(t, enter(self.rollout, phase, self.rollout.why, self.rollout.short, self.now, heading=None), event)
 
 
+def played_once(play: Callable[[], Tale]) -> Callable[[], Tale]:
+    """Every caller gets a tale of its own, though it was played only once."""
+    played = cache(play)
+
+    @wraps(play)
+    def fresh() -> Tale:
+        return copy.deepcopy(played())
+
+    return fresh
+
+
 # ---- the tales ----------------------------------------------------------------------------------------------------
 
 GOOD, BAD, SUBJECT = "b02d5a1c" * 5, "7c1e9f4d" * 5, "Look up readings by device first"
@@ -287,6 +300,7 @@ Turnabout-Quarantine: mqtt 9f31c2 config 77ab01
 """
 
 
+@played_once
 def reverted() -> Tale:
     """Errors on an existing path: measured, taken back, reverted in git."""
     tale = Tale((mqtt(BAD, GOOD, SUBJECT),), BAD, SUBJECT)
@@ -302,6 +316,7 @@ def reverted() -> Tale:
     return tale
 
 
+@played_once
 def promoted() -> Tale:
     """No harm in a whole watch; then the controls follow."""
     tale = Tale((mqtt(BAD, GOOD, SUBJECT),), BAD, SUBJECT, bad=0.002, seed=11, per_node=(60, 80))
@@ -331,6 +346,7 @@ def promoted() -> Tale:
     return tale
 
 
+@played_once
 def held() -> Tale:
     """Too few requests to say anything."""
     tale = Tale((mqtt(BAD, GOOD, SUBJECT),), BAD, SUBJECT, bad=0.0, usual=0.0, per_node=(0, 2), seed=5)
@@ -348,6 +364,7 @@ def held() -> Tale:
     return tale
 
 
+@played_once
 def stuck() -> Tale:
     """Harm was measured, and one node does not come back."""
     tale = Tale((mqtt(BAD, GOOD, SUBJECT),), BAD, SUBJECT)
@@ -368,6 +385,7 @@ def stuck() -> Tale:
     return tale
 
 
+@played_once
 def frozen() -> Tale:
     """Harm behind a one-way door: nothing goes back."""
     tale = Tale((mqtt(BAD, GOOD, SUBJECT, on_deadline="freeze"),), BAD, SUBJECT)
@@ -380,6 +398,7 @@ def frozen() -> Tale:
     return tale
 
 
+@played_once
 def waiting() -> Tale:
     """A first release: it waits for an approval."""
     tale = Tale((mqtt(BAD, None, SUBJECT),), BAD, SUBJECT, number=1)
@@ -392,6 +411,7 @@ def waiting() -> Tale:
     return tale
 
 
+@played_once
 def both() -> Tale:
     """Two applications in one commit; the second does harm, both go back."""
     lanes = (mqtt(BAD, GOOD, SUBJECT), c360(BAD, GOOD))
@@ -406,6 +426,7 @@ def both() -> Tale:
     return tale
 
 
+@played_once
 def superseded() -> Tale:
     """A newer commit arrives in flight."""
     tale = Tale((mqtt(BAD, GOOD, SUBJECT),), BAD, SUBJECT, bad=0.002)
@@ -419,6 +440,7 @@ def superseded() -> Tale:
     return tale
 
 
+@played_once
 def crashed() -> Tale:
     """A candidate that does not start, and a controller that dies while it goes back."""
     tale = Tale((mqtt(BAD, GOOD, SUBJECT),), BAD, SUBJECT)

@@ -16,20 +16,19 @@ from rich.table import Table
 from rich.text import Text
 
 from controller.faces import words
+from controller.faces.checks import check_rows, evidence_of
+from controller.faces.layout import columns
 from controller.faces.terminal import (
     NODE_STYLE,
     PHASE_STYLE,
     UNICODE,
     Bar,
-    Few,
     Glyphs,
     Prose,
     heading,
-    position,
     shown,
-    sparkline,
 )
-from controller.model import Lane, Outcome, Phase
+from controller.model import Lane, Phase
 from controller.story import (
     CANDIDATE,
     LAST_GOOD,
@@ -38,17 +37,14 @@ from controller.story import (
     RUNNING,
     STARTING,
     STOPPING,
-    SUSPICIOUS,
     UNUSED,
     WITHIN,
-    Judged,
     Spent,
     Story,
 )
 
 ROWS, COLUMNS = 30, 100
-"""The window the whole screen needs; the small one takes nine rows at 80 columns."""
-SMALL_ROWS = 9
+"""The window the whole screen needs."""
 FIXED = 11
 """Rows that are always there: two rules, four of budgets, two of heads and legends each for fleet and checks, harm."""
 FIRST_EMPTY = (2, 4, 3, 1, 5, 0, 6)
@@ -93,18 +89,6 @@ def hints(story: Story, g: Glyphs) -> Text:
     elif len(f"  {g.dot}  ".join(commands)) > COLUMNS - 6:
         commands = commands[:1]
     return Text(f"  {g.dot}  ".join(commands) or f"turnabout show {story.environment} {story.number}", "quiet")
-
-
-def columns(*widths: int | None, justify: dict[int, str] | None = None) -> Table:
-    """A grid: a width for each column, None for the one that takes the rest."""
-    grid = Table.grid(expand=True, padding=(0, 1))
-    for i, width in enumerate(widths):
-        right = (justify or {}).get(i) == "right"
-        grid.add_column(
-            width=width, ratio=None if width else 1, no_wrap=True, overflow="ellipsis",
-            justify="right" if right else "left",
-        )  # fmt: skip
-    return grid
 
 
 # ---- who and why --------------------------------------------------------------------------------------------------
@@ -229,77 +213,6 @@ def fleet(story: Story, zones: list[tuple[RenderableType, ...]], most: int, g: G
     return Group(grid, Padding(legend, (0, 0, 0, min(first, 16) + 1)))
 
 
-# ---- the evidence -------------------------------------------------------------------------------------------------
-
-
-def check_rows(story: Story, g: Glyphs) -> Iterator[tuple[RenderableType, ...]]:
-    for judged in story.checks:
-        arms = words.both_arms(judged)
-        yield measured(story, judged, arms, g) if arms is not None else exact(story, judged, g)
-
-
-def measured(
-    story: Story, judged: Judged, arms: tuple[tuple[str, str], tuple[str, str]], g: Glyphs
-) -> tuple[RenderableType, ...]:
-    """A row whose evidence grows with the counts."""
-    (share, counts), (share_then, counts_then) = arms
-    strong = "harm.strong" if judged.suspicious else ""
-    style = "harm" if judged.suspicious else "fine"
-    key = f"{judged.finding.app}/{judged.finding.check}"
-    past = [tick.evidence.get(key, 1.0) for tick in story.ticks if tick.together is not None]
-    return (
-        Text(words.check_name(story, judged), "bold" if judged.suspicious else ""),
-        Text.assemble((f"{share:>6}", strong), (f"  {counts}", "quiet")),
-        Text.assemble((f"{share_then:>6}", ""), (f"  {counts_then}", "quiet")),
-        Text(sparkline(past, story.threshold, 30, g), style),
-        Text(words.evidence(judged.finding.evidence or 0.0), strong or "quiet"),
-    )
-
-
-def exact(story: Story, judged: Judged, g: Glyphs) -> tuple[RenderableType, ...]:
-    """A row that holds or does not: no statistics."""
-    outcome = judged.finding.outcome
-    mark, style = {Outcome.PASS: (g.good, "fine"), Outcome.FAIL: (g.bad, "harm.strong")}.get(outcome, (g.open, "warn"))
-    word = {Outcome.PASS: "holds", Outcome.FAIL: "broken"}.get(outcome, words.OUTCOME_WORDS[outcome])
-    return (
-        Text(words.check_name(story, judged), "harm.strong" if outcome is Outcome.FAIL else ""),
-        Text.assemble((f"{mark} {word}", style)),
-        Text("exact", "quiet"),
-        Text(judged.finding.sentence, "harm" if outcome is Outcome.FAIL else "quiet"),
-        "",
-    )
-
-
-def together(story: Story, g: Glyphs) -> tuple[RenderableType, ...]:
-    """The row that decides: the mean of the checks against the threshold."""
-    value = story.together or 0.0
-    proven = value >= story.threshold
-    style = "harm" if value >= SUSPICIOUS else "fine"
-    said = words.evidence(value)
-    return (
-        Text("together", "bold"),
-        Text("mean of the checks", "quiet"),
-        Text(f"goes back at {story.threshold:,.0f}", "quiet"),
-        Bar(position(value, story.threshold), style, g, limit="harm.strong" if proven else "bold"),
-        Text(f"{g.bad} {said}" if proven else said, f"{style}.strong"),
-    )
-
-
-def evidence_of(story: Story, checks: list[tuple[RenderableType, ...]], most: int, g: Glyphs) -> RenderableType:
-    if not checks:
-        return Text("Nothing is judged yet: evidence begins with the candidate's first request.", "quiet")
-    width = max(8, *(len(words.check_name(story, judged)) for judged in story.checks))
-    grid = columns(min(width, 18), 22, 20, None, 8, justify={4: "right"})
-    grid.add_row(*heading("CHECK", "CANDIDATE", "LAST GOOD", "EVIDENCE OF HARM", ""))
-    for row in checks if len(checks) <= most else checks[: most - 1]:
-        grid.add_row(*row)
-    if len(checks) > most:
-        grid.add_row("", Text(f"and {len(checks) - most + 1} more checks", "quiet"), "", "", "")
-    if any(judged.statistical for judged in story.checks):
-        grid.add_row(*together(story, g))
-    return grid
-
-
 def harm(story: Story, g: Glyphs) -> Text:
     figures = story.figures
     said = Text.assemble(
@@ -310,44 +223,3 @@ def harm(story: Story, g: Glyphs) -> Text:
         worst = None if None in limits else max(limit for limit in limits if limit is not None)
         said.append(f"  {g.dot}  sees harm from ", "quiet").append(words.smallest_harm(worst), "bold")
     return said
-
-
-# ---- the small screen ---------------------------------------------------------------------------------------------
-
-
-def compact(story: Story, g: Glyphs = UNICODE) -> RenderableType:
-    """Nine rows for small windows and large fleets: counts instead of names, one meter instead of a table."""
-    running = next((spent for spent in story.spent if spent.state in (RUNNING, OVER)), None)
-    spent = running or next((spent for spent in reversed(story.spent) if spent.used), story.spent[0])
-    meters = columns(8, None, 17, justify={2: "right"})
-    name, bar, _ = looks_of(spent, g)
-    meters.add_row(
-        Text(spent.name, name), Bar(spent.used / spent.limit, bar, g), f"{spent.used:.1f} of {spent.limit:.0f} s"
-    )
-    value = story.together or 0.0
-    style = "harm" if value >= SUSPICIOUS else "fine"
-    said = f"{words.evidence(value)} of {story.threshold:,.0f}"
-    meters.add_row(
-        Text("evidence"), Bar(position(value, story.threshold), style, g, limit="bold"), Text(said, f"{style}.strong")
-    )
-    for label, names, share in small_zones(story):
-        meters.add_row(Text(label, "bold"), Bar(share, "candidate", g), node_counts(story, names, g))
-    head = Text.assemble(
-        (f"{story.environment} {story.app} ", "bold"), (f"{g.node[CANDIDATE]} {story.candidate} ", "candidate"),
-        (story.rollout.subject, ""), no_wrap=True, overflow="ellipsis",
-    )  # fmt: skip
-    why = Table.grid(expand=True, padding=(0, 2))
-    why.add_column(no_wrap=True)
-    why.add_column(ratio=1)
-    why.add_row(badge(story.phase), Prose(story.sentence))
-    return shown(Group(head, Few(why, SMALL_ROWS - 4 - len([*small_zones(story)])), meters, harm(story, g)), g)
-
-
-def small_zones(story: Story) -> Iterator[tuple[str, tuple[str, ...], float]]:
-    """At most two rows of the fleet: its zones, or all of it together."""
-    zones = [(app.app, zone, names) for app in story.rollout.lanes for zone, names in app.zones.items()]
-    if len(zones) <= 2:
-        for app, zone, names in zones:
-            yield zone, names, story.shares[f"{app}/{zone}"]
-        return
-    yield f"{len(zones)} zones", story.rollout.nodes, story.share

@@ -59,8 +59,13 @@ PHASE_FILL = {
 def axis(story: Story) -> Axis:
     end = max(story.t or 0.0, *(tick.t for tick in story.ticks), 1.0)
     staging = min([0.0, *(span.begin for span in story.spans)])
-    pad = 0.13 if story.over else 0.03
+    pad = 0.13 if rests(story) else 0.03
     return Axis(max(staging, -0.1 * end) - 0.035 * end, end * (1 + pad))
+
+
+def rests(story: Story) -> bool:
+    """The last phase is drawn to the end: nothing changes it soon."""
+    return story.over or story.phase is Phase.STUCK
 
 
 def drawn(story: Story) -> str:
@@ -194,7 +199,7 @@ def lines(marks: Sequence[tuple[Mark, float, bool]], top: float, bottom: float) 
 def phases_row(story: Story, scale: Axis, y: float) -> str:
     out = [label(0, y + 16, "phase", "head")]
     for i, span in enumerate(story.spans):
-        end = scale.end if i == len(story.spans) - 1 and story.over else span.end
+        end = scale.end if i == len(story.spans) - 1 and rests(story) else span.end
         back, ink = PHASE_FILL[span.name]
         out.append(
             rect(
@@ -254,9 +259,10 @@ def harm_row(story: Story, scale: Axis, y: float) -> str:
     points = [(0.0, base), *((tick.t, base - tick.requests / most * high) for tick in story.ticks)]
     points.append((scale.end if story.over else story.t or 0.0, base - high))
     curve = stairs(scale, points)
-    out.append(f'<path d="{curve}V{base:.1f}H{scale.x(0.0):.1f}Z" fill="var(--harm-bg)"/>')
-    out.append(f'<path d="{curve}" fill="none" stroke="var(--harm)" stroke-width="1.6"/>')
-    out.append(label(WIDTH - RIGHT + 8, y + 8, f"{most:,}", "strong", "start", "harm"))
+    ink, back = ("soft", "track") if "promoted" in story.marks else ("harm", "harm-bg")
+    out.append(f'<path d="{curve}V{base:.1f}H{scale.x(0.0):.1f}Z" fill="var(--{back})"/>')
+    out.append(f'<path d="{curve}" fill="none" stroke="var(--{ink})" stroke-width="1.6"/>')
+    out.append(label(WIDTH - RIGHT + 8, y + 8, f"{most:,}", "strong", "start", ink))
     return "".join(out)
 
 

@@ -17,7 +17,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from controller.faces import plain, screen
+from controller.faces import plain, screen, small
 from controller.faces.terminal import ASCII, UNICODE, Glyphs, shown
 from controller.model import Phase
 from controller.rows import Row
@@ -127,7 +127,7 @@ class Watch:
             waiting = f"{self.environment}: nothing was rolled out yet. Ctrl-C leaves."
             return shown(Text(waiting, "quiet"), g)
         fits = self.console.width >= screen.COLUMNS and self.console.height > screen.ROWS
-        return screen.full(story, g) if style == FULL and fits else screen.compact(story, g)
+        return screen.full(story, g) if style == FULL and fits else small.compact(story, g)
 
     def print_lines(self, g: Glyphs) -> int:
         printed, spoke_at, story = 0, self.utc(), None

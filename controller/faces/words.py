@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from controller.model import Outcome, Phase
-from controller.story import Judged, Past, Story
+from controller.story import LAST_GOOD, Judged, Past, Story
 from controller.verdict import count, percent, rate
 
 PROOF = 99_999.0
@@ -99,9 +99,11 @@ def promised(story: Story) -> str:
     if story.over:
         return "it never left last good: no node was asked for anything"
     if story.gone_by is not None:
-        return (
-            f"if it is not promoted it is gone by {time_of_day(story.gone_by)}: the nodes hold this deadline themselves"
-        )
+        by = time_of_day(story.gone_by)
+        if story.at >= story.gone_by:
+            late = ", ".join(node for node, state in story.nodes.items() if state != LAST_GOOD)
+            return f"it was to be gone by {by}; {late or 'a balancer'} has not said so"
+        return f"if it is not promoted it is gone by {by}: the nodes hold this deadline themselves"
     return f"once it begins it is promoted or gone within {limit:.0f} s"
 
 
