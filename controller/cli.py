@@ -119,14 +119,15 @@ def main(argv: Sequence[str] | None = None) -> int:
                 from controller.commands.run import run
 
                 return run(args, site)
-            case "plan" | "promote" | "doctor":
+            case "plan" | "promote" | "doctor" as verb:
                 from controller.commands import planning
 
-                return getattr(planning, args.command)(args, site)
-            case "status" | "watch" | "show" | "history":
+                return {"plan": planning.plan, "promote": planning.promote, "doctor": planning.doctor}[verb](args, site)
+            case "status" | "watch" | "show" | "history" as verb:
                 from controller.commands import reading
 
-                return getattr(reading, args.command)(args, site)
+                views = (reading.status, reading.watch, reading.show, reading.history)
+                return {view.__name__: view for view in views}[verb](args, site)
             case _:
                 from controller.commands.orders import give
 

@@ -7,13 +7,18 @@ stops, unless it is asked to keep it.
 from __future__ import annotations
 
 import argparse
+import json
 import signal
+import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 from controller.commands.exits import DONE, ERROR, INTERRUPTED, NO
 from controller.demo.scenes import SCENES
 from controller.demo.show import Show
 from controller.demo.stage import Broken, Stage
+from controller.faces.demo import DemoTable, figures_html
+from controller.faces.report import several
 from infra.local.layout import BadApp
 from infra.local.ports import NoPortsLeft
 from infra.local.servers import ServerFailed, ServerMissing
@@ -32,6 +37,7 @@ def demo(args: argparse.Namespace) -> int:
     try:
         with show:
             kept = play(stage, show)
+        publish(stage, show.table, kept)
         show.curtain(kept)
         if args.keep and stage.world is not None:
             keep(stage)
@@ -55,6 +61,27 @@ def play(stage: Stage, show: Show) -> bool:
             return False
         show.done(i, said)
     return True
+
+
+def publish(stage: Stage, table: DemoTable, kept: bool) -> None:
+    """``build/demo.json`` for machines and ``build/report.html`` for people, from the same figures."""
+    folder = stage.root.parent
+    figures = {
+        f"{story.replace(' ', '_')}.{name}": value
+        for story, column in stage.columns.items()
+        for name, value in column.items()
+        if value is not None
+    }
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    said = {"kept": kept, "figures": figures, "commit": commit, "date": datetime.now(UTC).isoformat(timespec="seconds")}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "demo.json").write_text(json.dumps(said, indent=2) + "\n")
+    stories = [stage.chronicles[environment].read().story(number) for environment, number in stage.shown]
+    sentence = (
+        "Every promise was kept." if kept else "A promise was broken; the scene that did not hold is in the terminal."
+    )
+    page = several("turnabout demo", sentence, stories, kept, figures_html(table))
+    (folder / "report.html").write_text(page)
 
 
 def keep(stage: Stage) -> None:

@@ -228,13 +228,15 @@ def record(stage: Stage, story: str, environment: str, commit: str, rollout: Rol
     lane = rollout.lanes[0]
     time.sleep(1.1)  # the clients write what they counted once a second
     client = stage.by_release(environment, lane.app, lane.candidate.digest)
-    first, last = client.get("first_started"), client.get("last_started")
+    first: float | None = client.get("first_started")
+    last: float | None = client.get("last_started")
     if rollout.phase is Phase.REVERTED and last is not None and rollout.verdict_at is not None:
         off_at = rollout.verdict_at + (figures.traffic_off_s or 0.0)
         if last > off_at + 0.05:
             late = last - off_at
             raise Broken(f"A request started on the candidate {late:.2f} s after traffic was off.")
-    gone = rollout.phase is Phase.REVERTED and first is not None and last is not None
+    reverted_now = rollout.phase is Phase.REVERTED
+    exposed = last - first if reverted_now and first is not None and last is not None else None
     stage.columns[story] = {
         "seen_s": max(0.0, seen_at - pushed) if seen_at is not None else None,
         "deploy_s": figures.deploy_s,
@@ -243,7 +245,7 @@ def record(stage: Stage, story: str, environment: str, commit: str, rollout: Rol
         "nodes_back_s": figures.nodes_back_s,
         "harmed": float(client.get("harmed", 0)),
         "acked_lost": None,
-        "exposure_s": last - first if gone else None,
+        "exposure_s": exposed,
     }
     stage.shown.append((environment, rollout.number))
 

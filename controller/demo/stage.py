@@ -28,6 +28,7 @@ class Stage:
     sources: Path
     world: World | None = None
     chronicles: dict[str, Chronicle] = field(default_factory=dict)
+    for_show: dict[str, Chronicle] = field(default_factory=dict)
     columns: dict[str, dict[str, float | None]] = field(default_factory=dict)
     shown: list[tuple[str, int]] = field(default_factory=list)
     watched: tuple[str, str] | None = None
@@ -65,12 +66,14 @@ class Stage:
     def rollout(self, environment: str, commit: str) -> Rollout | None:
         return self.chronicles[environment].read().rollout(commit)
 
-    def story(self) -> Story | None:
-        """The watched rollout's story so far."""
-        if self.watched is None:
+    def story_for_show(self) -> Story | None:
+        """The watched rollout's story so far, read by a chronicle of the painter's own: it is another thread."""
+        if self.watched is None or self.world is None:
             return None
         environment, commit = self.watched
-        chronicle = self.chronicles[environment].read()
+        if environment not in self.for_show:
+            self.for_show[environment] = Chronicle(self.world.site, environment)
+        chronicle = self.for_show[environment].read()
         rollout = chronicle.rollout(commit)
         return chronicle.story(rollout.number) if rollout is not None else None
 

@@ -33,7 +33,7 @@ ROWS = {
     "nodes_back_s": "nodes back",
     "exposure_s": "gone after",
     "harmed": "harmed requests",
-    "lost": "acknowledged, then lost",
+    "acked_lost": "acknowledged, then lost",
 }
 """The figures that have a name for people, in their order; others stand below under their own."""
 
