@@ -31,8 +31,8 @@ class Crowd:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._served: dict[str, Served] = defaultdict(Served)
-        self.unanswered: list[tuple[float, str]] = []
-        """(boot time, address) of requests that no release answered."""
+        self.unanswered: list[tuple[float, str, str]] = []
+        """(boot time, address, what came instead) of requests that no release answered."""
 
     def visit(self, addresses: Iterable[str]) -> None:
         for address in addresses:
@@ -45,9 +45,9 @@ class Crowd:
             one = self._served[release]
             return Served(one.requests, one.bad, one.first, one.last)
 
-    def unanswered_since(self, at: float) -> int:
+    def unanswered_since(self, at: float) -> list[str]:
         with self._lock:
-            return sum(1 for sent, _ in self.unanswered if sent >= at)
+            return [came for sent, _, came in self.unanswered if sent >= at]
 
     def stop(self) -> None:
         self._stop.set()
@@ -63,20 +63,20 @@ class Crowd:
                 connection.request("GET", f"/items/{number}", headers={"X-Client-Id": f"c{number % 40}"})
                 answer = connection.getresponse()
                 answer.read()
-            except (OSError, http.client.HTTPException):
+            except (OSError, http.client.HTTPException) as error:
                 connection.close()
-                self._note(sent, address, None, True)
+                self._note(sent, address, None, repr(error))
                 continue
-            self._note(sent, address, answer.getheader("X-Release"), answer.status != 200)
+            self._note(sent, address, answer.getheader("X-Release"), str(answer.status))
 
-    def _note(self, sent: float, address: str, release: str | None, bad: bool) -> None:
+    def _note(self, sent: float, address: str, release: str | None, came: str) -> None:
         with self._lock:
             if release is None:
-                self.unanswered.append((sent, address))
+                self.unanswered.append((sent, address, came))
                 return
             one = self._served[release]
             one.first = one.first or sent
-            one.requests, one.bad, one.last = one.requests + 1, one.bad + bad, sent
+            one.requests, one.bad, one.last = one.requests + 1, one.bad + (came != "200"), sent
 
 
 class Gate:

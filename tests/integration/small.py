@@ -224,6 +224,22 @@ class Place:
             where = f"rollout {seen.number} is {seen.phase}: {seen.why}" if seen else "it has no rollout"
             raise AssertionError(f"{late}; {where}") from None
 
+    def numbered(self, number: int) -> Rollout | None:
+        """A rollout as its newest row has it."""
+        for row in reversed(self.chronicle.read().rows):
+            if row.kind == rows.ROLLOUT and row.body["rollout"]["number"] == number:
+                return rows.read(rows.ROLLOUTS, row.body["rollout"])
+        return None
+
+    def reaches(self, number: int, phase: Phase, seconds: float = 40.0) -> Rollout:
+        """Rollout ``number`` as soon as it is in ``phase``, whatever has begun after it."""
+
+        def look() -> Rollout | None:
+            found = self.numbered(number)
+            return found if found is not None and found.phase is phase else None
+
+        return wait(f"rollout {number} is {phase}", look, seconds)
+
     def events(self, number: int) -> list[str]:
         """Phases of a rollout in the order of their rows."""
         of = [r.body["rollout"] for r in self.chronicle.read().rows if r.kind == rows.ROLLOUT]

@@ -116,7 +116,6 @@ def files(app: str) -> dict[str, str]:
 
 Edit = tuple[str, str, str]
 """File of the application, text that stands there once, and what it becomes."""
-TEXT = "return f\"{settings['greeting']}: item {number}\""
 
 
 def good(word: str) -> Edit:
@@ -124,8 +123,11 @@ def good(word: str) -> Edit:
     return "answer.py", "def answer(number, settings):\n", f"# {word}\ndef answer(number, settings):\n"
 
 
-HARM: Edit = ("answer.py", "    return f", "    assert number % 2, 'odd numbers only'\n    return f")
-"""Every second item cannot be answered any more."""
+def harm(word: str) -> Edit:
+    """Every second item cannot be answered any more."""
+    return "answer.py", "    return f", f"    assert number % 2, 'odd numbers only, {word}'\n    return f"
+
+
 EXITS: Edit = ("answer.py", "def answer(", "raise LookupError('no such table: items')\n\n\ndef answer(")
 """It ends with 1 as soon as it is started."""
 HANGS: Edit = ("answer.py", "def answer(", "import time\n\ntime.sleep(600)\n\n\ndef answer(")
