@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from controller.model import Cause, Check, Finding, Lane, Outcome, Phase, Rollout, Verdict
 from controller.plan import BLIND_TRIES
-from controller.story import CANDIDATE, SUSPICIOUS, Advice, GitSaid
+from controller.story import CANDIDATE, LAST_GOOD, SUSPICIOUS, Advice, GitSaid
 from controller.verdict import percent, rate
 
 BECAUSE = '--reason "WHY"'
@@ -186,7 +186,7 @@ def advise_reverted(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[st
     failed = [f for f in verdict.findings if f.outcome is Outcome.FAIL] if verdict is not None else []
     if failed:
         worst = max(failed, key=lambda f: f.evidence or 0.0)
-        yield Advice("See the failing calls", f"turnabout show {environment} {number} --samples {worst.check}")
+        yield Advice("See the failing calls", f"turnabout show {environment}/{number} --samples {worst.check}")
     yield Advice("Fix it on a branch from the candidate, then merge again", f"git switch -c fix {candidate(rollout)}")
     again = f"turnabout retry {environment} {candidate(rollout)} {BECAUSE}"
     yield Advice("Was it not the release? Try the same bits again", again)
@@ -198,7 +198,7 @@ def advise_held(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[str, s
         yield Advice("Let it go on", f"turnabout resume {environment} {BECAUSE}")
     elif rollout.cause is not Cause.HOLD:
         yield Advice("Try the same bits again", f"turnabout retry {environment} {candidate(rollout)} {BECAUSE}")
-    yield Advice("See what was measured", f"turnabout show {environment} {rollout.number}")
+    yield Advice("See what was measured", f"turnabout show {environment}/{rollout.number}")
 
 
 def advise_superseded(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[str, str]) -> Telling:
@@ -211,9 +211,10 @@ def advise_stuck(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[str, 
         yield Advice("Keep it: it is good after all", f"turnabout approve {environment} {BECAUSE}")
         yield Advice("Fix it forward, from the candidate", f"git switch -c fix {candidate(rollout)}")
         return
-    wanted = CANDIDATE if rollout.heading is Phase.PROMOTED else "last good"
-    for node in (node for node, state in nodes.items() if state != wanted):
-        yield Advice(f"Is {node} lost? Give its place to a new machine", f"turnabout node replace {environment} {node}")
+    wanted = CANDIDATE if rollout.heading is Phase.PROMOTED else LAST_GOOD
+    late = ", ".join(node for node, state in nodes.items() if state != wanted) or "a balancer"
+    yield Advice(f"Bring {late} back: this ends by itself when it answers", f"turnabout watch {environment}")
+    yield Advice("See what answers and what does not", "turnabout doctor")
 
 
 ADVICE = {

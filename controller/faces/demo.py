@@ -23,7 +23,7 @@ from controller.faces.little import little
 from controller.faces.terminal import UNICODE, Glyphs, plain_ascii, shown
 from controller.story import CANDIDATE, Story
 
-DONE, NOW, COMING, FAILED = "done", "running", "coming", "failed"
+DONE, NOW, COMING, BROKE = "done", "running", "coming", "broke"
 
 ROWS = {
     "seen_s": "commit seen",
@@ -33,14 +33,14 @@ ROWS = {
     "nodes_back_s": "nodes back",
     "exposure_s": "gone after",
     "harmed": "harmed requests",
-    "lost": "acknowledged, then lost",
+    "acked_lost": "acknowledged, then lost",
 }
 """The figures that have a name for people, in their order; others stand below under their own."""
 
 
 @dataclass(frozen=True, slots=True)
 class DemoStep:
-    """``state`` is done, running, coming or failed."""
+    """``state`` is done, running, coming or broke."""
 
     name: str
     state: str
@@ -119,10 +119,10 @@ def step_line(step: DemoStep, g: Glyphs) -> RenderableType:
     mark, style, name = {
         DONE: (g.good, "fine", ""),
         NOW: (g.node[CANDIDATE], "candidate", "bold"),
-        FAILED: (g.bad, "harm.strong", "harm.strong"),
+        BROKE: (g.bad, "harm.strong", "harm.strong"),
     }.get(step.state, (g.dot, "quiet", "quiet"))
     grid = columns(len(mark), 22, None, 8, justify={3: "right"})
-    said = Text(step.sentence, "harm" if step.state == FAILED else "quiet")
+    said = Text(step.sentence, "harm" if step.state == BROKE else "quiet")
     took = "" if step.seconds is None or step.state == COMING else f"{step.seconds:.1f} s"
     grid.add_row(Text(mark, style), Text(step.name, name), said, Text(took, "bold" if step.state == NOW else "quiet"))
     return grid

@@ -88,7 +88,7 @@ def hints(story: Story, g: Glyphs) -> Text:
         commands = [*commands[:1], "Ctrl-C leaves, the rollout goes on"]
     elif len(f"  {g.dot}  ".join(commands)) > COLUMNS - 6:
         commands = commands[:1]
-    return Text(f"  {g.dot}  ".join(commands) or f"turnabout show {story.environment} {story.number}", "quiet")
+    return Text(f"  {g.dot}  ".join(commands) or f"turnabout show {story.name}", "quiet")
 
 
 # ---- who and why --------------------------------------------------------------------------------------------------

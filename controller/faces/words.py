@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from controller.model import Outcome, Phase
-from controller.story import LAST_GOOD, Judged, Past, Story
+from controller.story import LAST_GOOD, Judged, Story
 from controller.verdict import count, percent, rate
 
 PROOF = 99_999.0
@@ -29,6 +29,11 @@ def time_of_day(at: float) -> str:
 def day(at: float) -> str:
     moment = datetime.fromtimestamp(at, UTC)
     return f"{moment:%a} {moment.day} {moment:%b %Y, %H:%M} UTC"
+
+
+def date(at: float) -> str:
+    """For a column of dates."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}"
 
 
 def since_t0(t: float | None) -> str:
@@ -81,10 +86,6 @@ def check_name(story: Story, judged: Judged) -> str:
 
 def zone_name(story: Story, app: str, zone: str) -> str:
     return zone if len(story.rollout.lanes) == 1 else f"{app} {zone}"
-
-
-def outcome_of(past: Past) -> str:
-    return "good" if past.phase is Phase.PROMOTED else "bad" if past.phase is Phase.REVERTED else "other"
 
 
 def promised(story: Story) -> str:

@@ -26,10 +26,13 @@ def text(view: RenderableType) -> str:
 
 
 def test_a_figure_over_its_promise_breaks_it_and_one_that_did_not_apply_does_not() -> None:
-    columns = (demo.DemoColumn("a", {"seen_s": 0.8, "lost": 0}), demo.DemoColumn("b", {"seen_s": None, "lost": 1}))
-    table = demo.DemoTable(columns, {"seen_s": 2.0, "lost": 0})
+    columns = (
+        demo.DemoColumn("a", {"seen_s": 0.8, "acked_lost": 0}),
+        demo.DemoColumn("b", {"seen_s": None, "acked_lost": 1}),
+    )
+    table = demo.DemoTable(columns, {"seen_s": 2.0, "acked_lost": 0})
     assert table.kept("seen_s") is True
-    assert table.kept("lost") is False
+    assert table.kept("acked_lost") is False
     assert table.kept("harmed") is None
     lines = text(demo.figures(table, UNICODE)).splitlines()
     assert lines[1].split() == ["commit", "seen", "≤", "2", "s", "0.8", "s", "none", "✓"]
@@ -38,9 +41,9 @@ def test_a_figure_over_its_promise_breaks_it_and_one_that_did_not_apply_does_not
 
 def test_a_promotion_has_no_way_back_in_its_column() -> None:
     tale = tales.promoted()
-    column = demo.column("good change", tell(tale.written, 42), lost=0)
+    column = demo.column("good change", tell(tale.written, 42), acked_lost=0)
     assert "nodes_back_s" not in column.figures
-    assert column.figures["lost"] == 0
+    assert column.figures["acked_lost"] == 0
 
 
 def test_the_running_step_shows_its_rollout_and_the_others_do_not() -> None:
