@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from controller import rows
+from controller import news, rows
 from controller.advice import advice, after, asks, kind_of, sentence
 from controller.errors import Refused
 from controller.model import CLOSED, IN_FLIGHT, Phase, Rollout, Verdict
 from controller.moments import chapter, moments
-from controller.news import news
 from controller.past import past
 from controller.rows import Row
 from controller.standing import Standing, quarantined
@@ -78,7 +77,7 @@ def tell(history: Sequence[Row], number: int, now: float | None = None) -> Story
         sentence=sentence(rollout, verdict),
         after=after(rollout, git, nodes),
         ticks=ticks,
-        moments=tuple(news(moments(mine, versions, t0_at))),
+        moments=tuple(news.news(moments(mine, versions, t0_at))),
         spans=tuple(spans(entered, t)) if t is not None else (),
         paths={node: tuple(path(node, ticks, nodes[node], marks, t or 0.0)) for node in rollout.nodes},
         nodes=nodes,
