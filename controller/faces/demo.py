@@ -23,7 +23,7 @@ from controller.faces.little import little
 from controller.faces.terminal import UNICODE, Glyphs, plain_ascii, shown
 from controller.story import CANDIDATE, Story
 
-DONE, NOW, COMING, BROKE = "done", "running", "coming", "broke"
+DONE, NOW, COMING, FAILED = "done", "running", "coming", "failed"
 
 ROWS = {
     "seen_s": "commit seen",
@@ -40,7 +40,7 @@ ROWS = {
 
 @dataclass(frozen=True, slots=True)
 class DemoStep:
-    """``state`` is done, running, coming or broke."""
+    """``state`` is done, running, coming or failed."""
 
     name: str
     state: str
@@ -119,10 +119,10 @@ def step_line(step: DemoStep, g: Glyphs) -> RenderableType:
     mark, style, name = {
         DONE: (g.good, "fine", ""),
         NOW: (g.node[CANDIDATE], "candidate", "bold"),
-        BROKE: (g.bad, "harm.strong", "harm.strong"),
+        FAILED: (g.bad, "harm.strong", "harm.strong"),
     }.get(step.state, (g.dot, "quiet", "quiet"))
     grid = columns(len(mark), 22, None, 8, justify={3: "right"})
-    said = Text(step.sentence, "harm" if step.state == BROKE else "quiet")
+    said = Text(step.sentence, "harm" if step.state == FAILED else "quiet")
     took = "" if step.seconds is None or step.state == COMING else f"{step.seconds:.1f} s"
     grid.add_row(Text(mark, style), Text(step.name, name), said, Text(took, "bold" if step.state == NOW else "quiet"))
     return grid

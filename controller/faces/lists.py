@@ -14,9 +14,11 @@ from controller.advice import BECAUSE, hexadecimal
 from controller.faces import screen, words
 from controller.faces.checks import check_rows, evidence_of
 from controller.faces.terminal import UNICODE, Glyphs, Prose, heading, shown
+from controller.looks import Look
 from controller.model import Phase
 from controller.standing import Quarantined
 from controller.story import CANDIDATE, LAST_GOOD, Overview, Past, Story
+from controller.verdict import count
 
 OUTCOME_STYLE = {
     Phase.PROMOTED: "fine",
@@ -90,18 +92,18 @@ def goings_on(overview: Overview, g: Glyphs) -> Iterator[RenderableType]:
 # ---- history and quarantine ---------------------------------------------------------------------------------------
 
 
-def history(environment: str, past: Sequence[Past], g: Glyphs = UNICODE) -> RenderableType:
+def history(past: Sequence[Past], now: float, g: Glyphs = UNICODE) -> RenderableType:
     """Every rollout in a line, the newest first."""
     if not past:
-        return shown(Text(f"Nothing was rolled out in {environment} yet.", "quiet"), g)
+        return shown(Text("Nothing was rolled out yet.", "quiet"), g)
     drawn = table(
-        "", "UTC", "APP", "COMMIT", "OUTCOME", "ON TRIAL", "HARMED", "SUBJECT",
+        "", "WHEN", "APP", "COMMIT", "OUTCOME", "ON TRIAL", "HARMED", "SUBJECT",
         right=("", "ON TRIAL", "HARMED"), wide="SUBJECT",
     )  # fmt: skip
     for one in reversed(past):
         mark = {Phase.PROMOTED: g.good, Phase.REVERTED: g.bad, Phase.STUCK: g.bad}.get(one.phase, g.open)
         drawn.add_row(
-            Text(str(one.number), "quiet"), Text(words.date(one.at), "quiet"), Text(" + ".join(one.apps)),
+            Text(str(one.number), "quiet"), Text(f"{words.ago(one.at, now)} ago", "quiet"), Text(" + ".join(one.apps)),
             Text(one.commit[:7], "quiet"), Text(f"{mark} {one.phase}", OUTCOME_STYLE.get(one.phase, "")),
             Text(words.seconds(one.seconds, "-")), Text(f"{one.harmed:,}", "bold" if one.harmed else "quiet"),
             Text(one.subject),
@@ -165,12 +167,27 @@ def todo(says: str, command: str) -> Text:
     return Text.assemble((f"{says}: ", "quiet"), (command, "bold"))
 
 
-def samples(
-    check: str, calls: Sequence[Mapping[str, Any]], logs: Mapping[str, Sequence[str]], g: Glyphs = UNICODE
-) -> RenderableType:
-    """The failing calls and the last log lines that were kept before the candidate was stopped."""
+# ---- what was counted, and what was kept --------------------------------------------------------------------------
+
+
+def samples(check: str, found: Sequence[Look], g: Glyphs = UNICODE) -> RenderableType:
+    """The counts under a check: every second in which something went wrong, by zone and path."""
+    if not found:
+        return shown(Text(f"No look has counted a bad event for {check}.", "quiet"), g)
+    drawn = table("SINCE T0", "APP", "ZONE", "PATH", "CANDIDATE", "LAST GOOD", right=("SINCE T0",), wide="PATH")
+    for look in found:
+        bad = Text(f"{g.node[CANDIDATE]} {count(look.canary)}", "harm.strong" if look.canary.bad else "quiet")
+        drawn.add_row(
+            Text(words.since_t0(look.t), "quiet"), Text(look.app), Text(look.zone), Text(look.path), bad,
+            Text(f"{g.node[LAST_GOOD]} {count(look.control)}", "bold" if look.control.bad else "quiet"),
+        )  # fmt: skip
+    return shown(drawn, g)
+
+
+def kept(calls: Sequence[Mapping[str, Any]], logs: Mapping[str, Sequence[str]], g: Glyphs = UNICODE) -> RenderableType:
+    """The failing calls and the last log lines that were saved before the candidate was stopped."""
     if not calls and not logs:
-        return shown(Text(f"Nothing was kept for {check}: no call had failed when it was stopped.", "quiet"), g)
+        return shown(Text("Nothing was kept: no call had failed when the candidate was stopped.", "quiet"), g)
     drawn = table("UTC", "SERVER", "STATUS", "MS", "CLIENT", "PATH", right=("MS",), wide="PATH")
     for call in calls:
         at, ms = call.get("at"), call.get("ms")
@@ -180,7 +197,7 @@ def samples(
             Text(str(call.get("status", "")), "harm.strong"), Text(f"{ms:.0f}" if isinstance(ms, int | float) else ""),
             Text(str(call.get("client", "")), "quiet"), Text(str(call.get("path", ""))),
         )  # fmt: skip
-    sections: list[RenderableType] = [drawn] if calls else [Text(f"No failing call was kept for {check}.", "quiet")]
-    for node, lines in logs.items():
+    sections: list[RenderableType] = [drawn] if calls else [Text("No failing call was kept.", "quiet")]
+    for node, lines in sorted(logs.items()):
         sections += ["", Text(f"the last lines that {node} logged", "head"), *(Text(line, "quiet") for line in lines)]
     return shown(Group(*sections), g)

@@ -31,11 +31,6 @@ def day(at: float) -> str:
     return f"{moment:%a} {moment.day} {moment:%b %Y, %H:%M} UTC"
 
 
-def date(at: float) -> str:
-    """For a column of dates."""
-    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}"
-
-
 def since_t0(t: float | None) -> str:
     return "" if t is None else f"{t:+.1f} s"
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from controller.faces import demo, lists, plain, report, screen, small, words
-from controller.faces.json import story_json
+from controller.faces.records import story_json
 from controller.faces.terminal import STYLES, UNICODE
 from controller.story import Story
 from controller.telling import tell

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from controller.faces.json import history_json, overview_json, story_json
+from controller.faces.records import history_json, overview_json, story_json
 from controller.overview import survey
 from controller.past import history
 from controller.telling import tell

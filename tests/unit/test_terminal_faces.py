@@ -12,6 +12,7 @@ from rich.console import Console, RenderableType
 
 from controller.faces import demo, lists, plain, screen, small, watch
 from controller.faces.terminal import ASCII, STYLES, UNICODE, plain_ascii, position, sparkline
+from controller.looks import looks
 from controller.overview import survey
 from controller.past import history
 from controller.rows import Row
@@ -88,10 +89,11 @@ def ascii_views(told: Story) -> list[RenderableType]:
         screen.full(told, ASCII),
         small.compact(told, ASCII),
         lists.status([survey("prod", tale.written, told.at)], ASCII),
-        lists.history("prod", history(tale.written), ASCII),
+        lists.history(history(tale.written), told.at, ASCII),
         lists.show(told, ASCII),
         lists.quarantine("prod", told.quarantine, ASCII),
-        lists.samples("errors", CALLS, {"bos-a": ["Traceback …", "KeyError: gerät"]}, ASCII),
+        lists.samples("errors", [*looks(tale.written, told, "errors")], ASCII),
+        lists.kept(CALLS, {"bos-a": ["Traceback …", "KeyError: gerät"]}, ASCII),
         demo.live("title", steps, told, counters, "hint · hint", ASCII),
         demo.finished("title", steps, table, counters, (True, "x"), "hint", ASCII),
     ]
@@ -255,7 +257,7 @@ def test_what_is_drawn_depends_on_the_window_and_the_environment(
 
 
 def test_what_was_kept_of_the_candidate_is_listed_call_by_call_and_line_by_line() -> None:
-    shown = "\n".join(lines_of(lists.samples("errors", CALLS, {"bos-a": ["KeyError: 'device'"]})))
+    shown = "\n".join(lines_of(lists.kept(CALLS, {"bos-a": ["KeyError: 'device'"]})))
     for said in (
         "14:02:14.0",
         "◆ bos-a",
@@ -266,7 +268,7 @@ def test_what_was_kept_of_the_candidate_is_listed_call_by_call_and_line_by_line(
         "KeyError",
     ):
         assert said in shown
-    assert "Nothing was kept" in "".join(lines_of(lists.samples("errors", [], {})))
+    assert "Nothing was kept" in "".join(lines_of(lists.kept([], {})))
 
 
 def test_a_watch_stays_a_moment_for_the_revert_commit_but_not_for_ever() -> None:
@@ -278,3 +280,13 @@ def test_a_watch_stays_a_moment_for_the_revert_commit_but_not_for_ever() -> None
     console = pipe()
     assert watching(tale, console).run() == 2
     assert "git does not have the revert commit yet" in written(console)
+
+
+def test_the_looks_under_a_check_add_up_to_what_was_harmed() -> None:
+    tale = tales.reverted()
+    told = story("reverted")
+    found = [*looks(tale.written, told, "errors")]
+    assert sum(look.canary.bad for look in found) == told.figures.harmed
+    shown = "\n".join(lines_of(lists.samples("errors", found)))
+    assert "GET /readings/{device}" in shown
+    assert "No look has counted" in "".join(lines_of(lists.samples("errors", [])))
