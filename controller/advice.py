@@ -22,7 +22,37 @@ def sentence(rollout: Rollout, verdict: Verdict | None) -> str:
         worst = max(verdict.findings, key=lambda f: f.evidence or 0.0, default=None)
         if verdict.outcome is Outcome.WAIT and worst is not None and (worst.evidence or 0.0) >= SUSPICIOUS:
             return looks_worse(rollout, worst, verdict.threshold)
-    return rollout.why
+    return grouped(rollout.why)
+
+
+WAITS = "Waits for "
+
+
+def waited_for(why: str) -> tuple[str, ...]:
+    """What a rollout says it waits for."""
+    return tuple(why.removeprefix(WAITS).rstrip(".").split("; ")) if why.startswith(WAITS) else ()
+
+
+def grouped(why: str) -> str:
+    """The same sentence with nodes that wait for the same thing named together."""
+    reasons: dict[str, list[str]] = {}
+    for one in waited_for(why):
+        node, _, reason = one.partition(", which ")
+        reasons.setdefault(reason, []).append(node)
+    if all(len(nodes) == 1 for nodes in reasons.values()):
+        return why
+    said = (f"{', '.join(nodes)}{which(reason, len(nodes))}" for reason, nodes in reasons.items())
+    return f"{WAITS}{'; '.join(said)}."
+
+
+def which(reason: str, nodes: int) -> str:
+    if not reason or nodes == 1:
+        return f", which {reason}" if reason else ""
+    verb, _, rest = reason.partition(" ")
+    return f", which {MANY.get(verb, verb)} {rest}"
+
+
+MANY = {"is": "are", "does": "do", "has": "have"}
 
 
 def looks_worse(rollout: Rollout, finding: Finding, threshold: float) -> str:

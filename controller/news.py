@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from controller.advice import grouped, waited_for
 from controller.story import Moment
-
-WAITS = "Waits for "
 
 
 def news(moments: Iterable[Moment]) -> Iterator[Moment]:
@@ -19,21 +18,16 @@ def news(moments: Iterable[Moment]) -> Iterator[Moment]:
     waited: frozenset[str] = frozenset()
     for moment in moments:
         if moment.kind == "pending":
-            waits = waited_for(moment.text)
-            told, waited = waited, waits
-            if waits and waits < told:
+            told, waited = waited, frozenset(waited_for(moment.text))
+            if waited and waited < told:
                 continue
-        yield replace(moment, text=as_sentence(moment.text))
+        begins_with_name = moment.kind == "order"
+        yield replace(moment, text=as_sentence(grouped(moment.text), begins_with_name))
 
 
-def waited_for(text: str) -> frozenset[str]:
-    """What a rollout says it waits for."""
-    return frozenset(text.removeprefix(WAITS).rstrip(".").split("; ")) if text.startswith(WAITS) else frozenset()
-
-
-def as_sentence(text: str) -> str:
+def as_sentence(text: str, begins_with_name: bool = False) -> str:
     """A clause gets its capital and its full stop; what ends like a sentence is one, and may begin with a name."""
     text = " ".join(text.split())
     if text.endswith((".", "?", "!")):
         return text
-    return f"{text[:1].upper()}{text[1:]}."
+    return f"{text}." if begins_with_name else f"{text[:1].upper()}{text[1:]}."

@@ -37,6 +37,8 @@ from controller.story import (
 )
 
 TURNING = (Phase.REVERTING, Phase.RETURNING)
+LOOK = 1.0
+"""The loop looks once a second, so a stage that used up its budget ends up to a look later."""
 STAGING_SHOWN = 4.0
 """Seconds before T0 that a timeline shows at most: a rollout may have waited for days."""
 
@@ -255,7 +257,7 @@ def spent(rollout: Rollout, marks: Mapping[str, float], t: float | None) -> Iter
             yield Spent(stage.name, 0.0, stage.limit, UNUSED if over else COMING)
             continue
         used = round(max(0.0, (t if stage.end is None else stage.end) - stage.begin), 3)
-        state = OVER if used > stage.limit else RUNNING if stage.end is None else WITHIN
+        state = OVER if used > stage.limit + LOOK else RUNNING if stage.end is None else WITHIN
         yield Spent(stage.name, used, stage.limit, state)
 
 

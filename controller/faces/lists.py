@@ -133,7 +133,7 @@ def show(story: Story, g: Glyphs = UNICODE) -> RenderableType:
     sections: list[RenderableType] = [
         screen.title(story, g),
         "",
-        screen.sentence(story),
+        screen.sentence(story, most=99),
         "",
         screen.budgets(story, g),
         "",

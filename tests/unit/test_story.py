@@ -225,3 +225,23 @@ def test_the_loops_clauses_become_sentences_and_a_name_in_front_stays_small() ->
 def test_an_overview_knows_whether_a_person_is_needed(name: str, person: bool) -> None:
     tale = tales.TALES[name]()
     assert survey("prod", tale.written, tale.t0_at + 300).needs_person is person
+
+
+def test_nodes_that_wait_for_the_same_thing_are_named_together() -> None:
+    tale = tales.waiting()
+    why = "Waits for a, which is copying the candidate; b, which is copying the candidate; c, which does not answer."
+    tale.moves(-1.0, replace(tale.rollout, why=why), "waiting")
+    story = tell(tale.written, 1)
+    assert story.sentence == "Waits for a, b, which are copying the candidate; c, which does not answer."
+    assert story.moments[-1].text == story.sentence
+
+
+def test_a_watch_that_ends_at_the_look_after_its_budget_kept_it() -> None:
+    tale = tales.promoted()
+    for row in tale.written:
+        if row.kind == "rollout" and row.body["rollout"]["number"] == 42 and row.body["rollout"]["phase"] == "PROMOTED":
+            row.body["rollout"]["entered_at"] += 0.02
+    story = tell(tale.written, 42)
+    assert story.spent[1].used == 60.02
+    assert story.spent[1].state == WITHIN
+    assert story.kept is True
