@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from controller.model import Cause, Check, Finding, Lane, Outcome, Phase, Rollout, Verdict
 from controller.plan import BLIND_TRIES
-from controller.story import CANDIDATE, SUSPICIOUS, Advice, GitSaid
+from controller.story import CANDIDATE, LAST_GOOD, SUSPICIOUS, Advice, GitSaid
 from controller.verdict import percent, rate
 
 BECAUSE = '--reason "WHY"'
@@ -22,7 +22,37 @@ def sentence(rollout: Rollout, verdict: Verdict | None) -> str:
         worst = max(verdict.findings, key=lambda f: f.evidence or 0.0, default=None)
         if verdict.outcome is Outcome.WAIT and worst is not None and (worst.evidence or 0.0) >= SUSPICIOUS:
             return looks_worse(rollout, worst, verdict.threshold)
-    return rollout.why
+    return grouped(rollout.why)
+
+
+WAITS = "Waits for "
+
+
+def waited_for(why: str) -> tuple[str, ...]:
+    """What a rollout says it waits for."""
+    return tuple(why.removeprefix(WAITS).rstrip(".").split("; ")) if why.startswith(WAITS) else ()
+
+
+def grouped(why: str) -> str:
+    """The same sentence with nodes that wait for the same thing named together."""
+    reasons: dict[str, list[str]] = {}
+    for one in waited_for(why):
+        node, _, reason = one.partition(", which ")
+        reasons.setdefault(reason, []).append(node)
+    if all(len(nodes) == 1 for nodes in reasons.values()):
+        return why
+    said = (f"{', '.join(nodes)}{which(reason, len(nodes))}" for reason, nodes in reasons.items())
+    return f"{WAITS}{'; '.join(said)}."
+
+
+def which(reason: str, nodes: int) -> str:
+    if not reason or nodes == 1:
+        return f", which {reason}" if reason else ""
+    verb, _, rest = reason.partition(" ")
+    return f", which {MANY.get(verb, verb)} {rest}"
+
+
+MANY = {"is": "are", "does": "do", "has": "have"}
 
 
 def looks_worse(rollout: Rollout, finding: Finding, threshold: float) -> str:
@@ -186,7 +216,7 @@ def advise_reverted(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[st
     failed = [f for f in verdict.findings if f.outcome is Outcome.FAIL] if verdict is not None else []
     if failed:
         worst = max(failed, key=lambda f: f.evidence or 0.0)
-        yield Advice("See the failing calls", f"turnabout show {environment} {number} --samples {worst.check}")
+        yield Advice("See the failing calls", f"turnabout show {environment}/{number} --samples {worst.check}")
     yield Advice("Fix it on a branch from the candidate, then merge again", f"git switch -c fix {candidate(rollout)}")
     again = f"turnabout retry {environment} {candidate(rollout)} {BECAUSE}"
     yield Advice("Was it not the release? Try the same bits again", again)
@@ -198,7 +228,7 @@ def advise_held(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[str, s
         yield Advice("Let it go on", f"turnabout resume {environment} {BECAUSE}")
     elif rollout.cause is not Cause.HOLD:
         yield Advice("Try the same bits again", f"turnabout retry {environment} {candidate(rollout)} {BECAUSE}")
-    yield Advice("See what was measured", f"turnabout show {environment} {rollout.number}")
+    yield Advice("See what was measured", f"turnabout show {environment}/{rollout.number}")
 
 
 def advise_superseded(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[str, str]) -> Telling:
@@ -211,9 +241,10 @@ def advise_stuck(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[str, 
         yield Advice("Keep it: it is good after all", f"turnabout approve {environment} {BECAUSE}")
         yield Advice("Fix it forward, from the candidate", f"git switch -c fix {candidate(rollout)}")
         return
-    wanted = CANDIDATE if rollout.heading is Phase.PROMOTED else "last good"
-    for node in (node for node, state in nodes.items() if state != wanted):
-        yield Advice(f"Is {node} lost? Give its place to a new machine", f"turnabout node replace {environment} {node}")
+    wanted = CANDIDATE if rollout.heading is Phase.PROMOTED else LAST_GOOD
+    late = ", ".join(node for node, state in nodes.items() if state != wanted) or "a balancer"
+    yield Advice(f"Bring {late} back: this ends by itself when it answers", f"turnabout watch {environment}")
+    yield Advice("See what answers and what does not", "turnabout doctor")
 
 
 ADVICE = {

@@ -216,6 +216,11 @@ class Story:
         return self.phase in CLOSED or (self.phase is Phase.PROMOTED and self.rollout.settled)
 
     @property
+    def name(self) -> str:
+        """How commands name it."""
+        return f"{self.environment}/{self.number}"
+
+    @property
     def threshold(self) -> float:
         return self.verdict.threshold if self.verdict is not None else 100.0
 
@@ -276,3 +281,12 @@ class Overview:
     """When the controller that leads now took over."""
     last_row: int
     hash: str
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether nothing goes on here until a person acts."""
+        story = self.current
+        if story is None:
+            return False
+        waits = story.phase is Phase.PENDING and any("approve" in one.command for one in story.advice)
+        return waits or story.phase in (Phase.HELD, Phase.STUCK)

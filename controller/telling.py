@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from controller import rows
+from controller import news, rows
 from controller.advice import advice, after, asks, kind_of, sentence
 from controller.chapter import chapter, moments
 from controller.errors import Refused
@@ -37,6 +37,8 @@ from controller.story import (
 )
 
 TURNING = (Phase.REVERTING, Phase.RETURNING)
+LOOK = 1.0
+"""The loop looks once a second, so a stage that used up its budget ends up to a look later."""
 STAGING_SHOWN = 4.0
 """Seconds before T0 that a timeline shows at most: a rollout may have waited for days."""
 
@@ -77,7 +79,7 @@ def tell(history: Sequence[Row], number: int, now: float | None = None) -> Story
         sentence=sentence(rollout, verdict),
         after=after(rollout, git, nodes),
         ticks=ticks,
-        moments=tuple(moments(mine, versions, t0_at)),
+        moments=tuple(news.news(moments(mine, versions, t0_at))),
         spans=tuple(spans(entered, t)) if t is not None else (),
         paths={node: tuple(path(node, ticks, nodes[node], marks, t or 0.0)) for node in rollout.nodes},
         nodes=nodes,
@@ -255,7 +257,7 @@ def spent(rollout: Rollout, marks: Mapping[str, float], t: float | None) -> Iter
             yield Spent(stage.name, 0.0, stage.limit, UNUSED if over else COMING)
             continue
         used = round(max(0.0, (t if stage.end is None else stage.end) - stage.begin), 3)
-        state = OVER if used > stage.limit else RUNNING if stage.end is None else WITHIN
+        state = OVER if used > stage.limit + LOOK else RUNNING if stage.end is None else WITHIN
         yield Spent(stage.name, used, stage.limit, state)
 
 

@@ -6,6 +6,7 @@ Drawn from a Story alone; every colour has a hatching, a dash or a word beside i
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -145,9 +146,9 @@ class Mark:
 
 def marks_of(story: Story, scale: Axis) -> Iterator[Mark]:
     yield Mark(scale.x(0.0), "T0")
-    waves = [moment for moment in story.moments if moment.kind == "wave" and (moment.t or 0.0) > 0.3]
-    for i, moment in enumerate(waves[:3]):
-        yield Mark(scale.x(moment.t or 0.0), f"wave {i + 2}")
+    for moment in story.moments:
+        if re.fullmatch(r"wave\d+", moment.kind) and moment.t:
+            yield Mark(scale.x(moment.t), f"wave {moment.kind[4:]} serves")
     marks = story.marks
     turn = marks.get("turn")
     if "verdict" in marks:
