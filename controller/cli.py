@@ -54,7 +54,7 @@ def parser() -> Parser:
             made.add_argument("--json", action="store_true", help="one JSON object on stdout")
         return made
 
-    checks = verb("check", "check environments and applications, and say every complaint", environment="many", json=True)
+    checks = verb("check", "check environments and applications, say every complaint", environment="many", json=True)
     checks.add_argument("--folder", default=".", help="the checkout (default: here)")
     verb("plan", "say what would be rolled out next, and why not the rest", environment=True, json=True)
     verb("run", "run the controller for every environment of the site")
@@ -119,14 +119,15 @@ def main(argv: Sequence[str] | None = None) -> int:
                 from controller.commands.run import run
 
                 return run(args, site)
-            case "plan" | "promote" | "doctor":
+            case "plan" | "promote" | "doctor" as verb:
                 from controller.commands import planning
 
-                return getattr(planning, args.command)(args, site)
-            case "status" | "watch" | "show" | "history":
+                return {"plan": planning.plan, "promote": planning.promote, "doctor": planning.doctor}[verb](args, site)
+            case "status" | "watch" | "show" | "history" as verb:
                 from controller.commands import reading
 
-                return getattr(reading, args.command)(args, site)
+                views = (reading.status, reading.watch, reading.show, reading.history)
+                return {view.__name__: view for view in views}[verb](args, site)
             case _:
                 from controller.commands.orders import give
 

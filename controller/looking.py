@@ -69,10 +69,15 @@ class Looking:
                 self._fold(rollout, tuple(rows.read(rows.SAMPLES, look) for look in row.body["looks"]))
 
     def with_baseline(self, rollout: Rollout) -> Rollout:
-        """The rollout with what last good's slowest twentieth takes, measured before anything leaves it."""
+        """The rollout with how slow and how often bad last good is, measured before anything leaves it."""
         lanes = tuple(
-            replace(lane, slow_above_ms=samples.slow_above(lane, self.telemetry)) for lane in rollout.lanes
-        )  # fmt: skip
+            replace(
+                lane,
+                slow_above_ms=samples.slow_above(lane, self.telemetry),
+                former=samples.former(lane, self.telemetry),
+            )
+            for lane in rollout.lanes
+        )
         return replace(rollout, lanes=lanes)
 
     def look(self, rollout: Rollout, now: float) -> tuple[Sample, ...]:

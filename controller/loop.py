@@ -71,6 +71,10 @@ class EnvironmentLoop:
         self._written: set[tuple[int, str]] = set()
         self._told: dict[str, str] = {}
 
+    @property
+    def branch(self) -> str:
+        return self._environment.branch
+
     def hint(self) -> None:
         """From any thread: something may have been pushed, so ask now instead of at the next poll."""
         self._heard.put(self._branch.hurry)

@@ -72,10 +72,16 @@ def plan(standing: Standing, release: Release, ground: Ground, now: float) -> Pl
         seen_at=now,
         attempt=1 + max(standing.blind.get(lane.candidate.digest, 0) for lane in lanes),
         lets_finish=last is not None and last.cause is Cause.SUPERSEDED,
+        approved=last.approved if last is not None and same(last, lanes) else None,
         forgiven=tuple(sorted(standing.forgiven & {lane.candidate.digest for lane in lanes})),
         orders_read=max((order.row for order in standing.orders), default=last.orders_read if last else 0),
     )
     return Plan(rollout, waits)
+
+
+def same(last: Rollout, lanes: list[Lane]) -> bool:
+    """The same releases again: what a person approved stays approved."""
+    return [lane.candidate.digest for lane in last.lanes] == [lane.candidate.digest for lane in lanes]
 
 
 def held(standing: Standing, wanted: AppRelease) -> str | None:

@@ -26,7 +26,8 @@ class Webhook(BaseModel):
     """Where a forge may tell that something was pushed."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-    port: Annotated[int, Field(ge=0, le=65535)]
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=1, le=65535)]
     secret: Annotated[str, Field(min_length=8)]
 
 
@@ -61,7 +62,8 @@ class Site:
         try:
             text = path.read_bytes()
         except OSError as error:
-            raise BadSite(f"{path}: {error.strerror}. Bring the platform up, or run `pulumi up`, to write it.") from error
+            said = f"{path}: {error.strerror}. Bring the platform up, or run `pulumi up`, to write it."
+            raise BadSite(said) from error
         return from_json(text, str(path))
 
     def ledger(self, environment: str) -> Path:

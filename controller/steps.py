@@ -153,9 +153,8 @@ def confirm(rollout: Rollout, lane: Lane, seen: Observation, now: float) -> Iter
         if app is None or app.pending is None:
             continue
         token, serves = app.pending.token, on(app, lane.candidate.digest)
-        if token == rollout.token:
-            yield Confirm(node, lane.app, token)
-        elif token in rollout.tokens and serves and shifted_where_seen(lane, node, BASE_WEIGHT, seen, now):
+        settled_here = token in rollout.tokens and serves and shifted_where_seen(lane, node, BASE_WEIGHT, seen, now)
+        if token == rollout.token or settled_here:
             yield Confirm(node, lane.app, token)
 
 

@@ -57,7 +57,7 @@ class Outputs:
     schema: str = SCHEMA
 
 
-class BadOutputs(Exception):  # noqa: N818 - the field's word, as BadEnvironment is
+class BadOutputs(Exception):
     """An outputs document that cannot be used; carries every problem, one sentence each."""
 
     def __init__(self, problems: tuple[str, ...], source: str) -> None:

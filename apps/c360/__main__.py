@@ -64,6 +64,7 @@ async def serve(settings: Settings) -> None:
         try:
             await server.serve()
         finally:
+            readiness.end()
             watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watch

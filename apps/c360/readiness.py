@@ -19,15 +19,16 @@ class Readiness:
 
     def __init__(self) -> None:
         self.why: str | None = "MongoDB has not been asked yet."
+        self._ended = False
 
     @property
     def ready(self) -> bool:
         return self.why is None
 
     async def watch(self, customers: Customers) -> None:
-        """Look for ever. The database is prepared at first, and again whenever it cannot be read as it is."""
+        """Look until ``end``. The database is prepared at first, and again whenever it cannot be read as it is."""
         prepared = False
-        while True:
+        while not self._ended:
             try:
                 await (customers.check() if prepared else customers.prepare())
                 prepared, why = True, None
@@ -40,6 +41,14 @@ class Readiness:
                 why = f"MongoDB refuses to be used ({type(error).__name__}: {str(error)[:160]})."
             self._found(why)
             await asyncio.sleep(LOOK_EVERY_SECONDS)
+
+    def end(self) -> None:
+        """Let the watch end with its present look.
+
+        Cancelling its task is not enough: in Python 3.11 ``asyncio.wait_for``, which pymongo reads and writes with,
+        loses a cancellation that comes in the moment in which the answer does.
+        """
+        self._ended = True
 
     def _found(self, why: str | None) -> None:
         if (why is None) != self.ready or self.why == "MongoDB has not been asked yet.":

@@ -50,7 +50,7 @@ class Far:
         self._zone = zone
         self._client: MongoClient[dict[str, Any]] = MongoClient(
             uri, serverSelectionTimeoutMS=SELECT_MS, connectTimeoutMS=CONNECT_MS, socketTimeoutMS=ANSWER_MS,
-            appname="edge-forward",
+            appname="edge-forward", connect=False,
         )  # fmt: skip
         majority = WriteConcern(w="majority", wtimeout=ANSWER_MS)
         self._readings = self._client[database_of(uri, zone)].get_collection("readings", write_concern=majority)
@@ -61,7 +61,7 @@ class Far:
         try:
             self._readings.insert_many([self.document(row) for row in rows], ordered=False)
         except BulkWriteError as error:
-            return self._refusals(rows, error.details or {})
+            return self.refusals(rows, error.details or {})
         except (InvalidDocument, DocumentTooLarge) as error:
             return self._halve(rows, error)
         except OperationFailure as error:
@@ -84,7 +84,7 @@ class Far:
             "rts": DatetimeMS(row.rts),
         }
 
-    def _refusals(self, rows: Sequence[Row], details: Mapping[str, Any]) -> dict[int, str]:
+    def refusals(self, rows: Sequence[Row], details: Mapping[str, Any]) -> dict[int, str]:
         """The answer of an unordered write: every document was tried, and those that failed are listed."""
         refused: dict[int, str] = {}
         unknown = ""
@@ -118,6 +118,14 @@ class Far:
         refused = self.insert(rows[:middle])
         refused.update({middle + index: why for index, why in self.insert(rows[middle:]).items()})
         return refused
+
+
+def reach(uri: str, zone: str) -> Far:
+    """Raises Unreachable: behind an SRV address, the servers' names have to be asked for first."""
+    try:
+        return Far(uri, zone)
+    except (PyMongoError, ValueError) as error:  # ValueError: a port that is none
+        raise Unreachable(_sentence(error)) from error
 
 
 def _sentence(error: Exception) -> str:

@@ -21,8 +21,8 @@ from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 
-from apps.mqtt.config import BadConfig, load
-from apps.mqtt.far import Far, Unreachable
+from apps.mqtt.config import BadConfig, Config, load
+from apps.mqtt.far import Far, Unreachable, reach
 from apps.mqtt.log import log
 from apps.mqtt.progress import DeadLetter, ProgressWriter
 from apps.mqtt.queries import Reader, Row
@@ -62,10 +62,12 @@ class BackOff:
         self._seconds = BACK_OFF_SECONDS[0]
 
 
-def forward(reader: Reader, progress: ProgressWriter, far: Far, batch: Batch) -> None:
+def forward(reader: Reader, progress: ProgressWriter, config: Config) -> None:
     """Runs until the process ends."""
+    batch = Batch(config.settings.forward_batch)
     back_off = BackOff()
     failing = False
+    far: Far | None = None
     while True:
         rows = reader.page(progress.now.cursor, batch.size)
         if not rows:
@@ -73,6 +75,7 @@ def forward(reader: Reader, progress: ProgressWriter, far: Far, batch: Batch) ->
             continue
         began = time.monotonic()
         try:
+            far = far or reach(config.mongo_uri, config.zone)
             refused = far.insert(rows)
         except Unreachable as error:
             if not failing:
@@ -142,8 +145,7 @@ def main(argv: list[str]) -> int:
     except BadConfig as error:
         print(error, file=sys.stderr)
         return 2
-    far = Far(config.mongo_uri, config.zone)
-    forward(Reader(config.data), ProgressWriter(config.data), far, Batch(config.settings.forward_batch))
+    forward(Reader(config.data), ProgressWriter(config.data), config)
     return 0
 
 

@@ -118,6 +118,10 @@ class Ingest:
         return None
 
     @property
+    def is_committing(self) -> bool:
+        return self._commit_began is not None
+
+    @property
     def pending(self) -> int:
         return len(self._queue)
 

@@ -76,8 +76,8 @@ class Reader:
     def snapshot(self, cursor: int) -> Snapshot:
         """``stored`` is counted by the writer, ``backlog`` from the rows: two ways that must agree."""
         stored, dropped, newest, oldest = self._db.execute(
-            "SELECT stored, quarantine_dropped, (SELECT max(n) FROM readings), "
+            "SELECT stored, quarantine_dropped, coalesce((SELECT max(n) FROM readings), stored), "
             "(SELECT rts FROM readings WHERE n > ? ORDER BY n LIMIT 1) FROM totals",
             (cursor,),
         ).fetchone()
-        return Snapshot(stored, max(0, (newest or 0) - cursor), oldest, dropped)
+        return Snapshot(stored, max(0, newest - cursor), oldest, dropped)

@@ -21,6 +21,7 @@ READS = (1,)  # data versions, as release.toml names them
 WRITES = 1
 FILE = "readings.db"
 QUARANTINED_PAYLOAD_BYTES = 4096
+BUSY_SECONDS = 0.5  # nobody else writes; a visitor with a database shell is waited for this long per try
 
 SCHEMA = """
 CREATE TABLE readings (
@@ -38,6 +39,7 @@ INSERT INTO totals VALUES (0, 0, 0);
 CREATE TABLE about (zone TEXT NOT NULL);
 """
 
+NEWEST = "SELECT coalesce(max(n), (SELECT stored FROM totals)) FROM readings"
 INSERT = "INSERT INTO readings (n, id, device, epoch, seq, reading, ts, rts) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 # The newest reading is the one the device numbered last; its clock may be wrong. Where one of the two carries
@@ -85,7 +87,7 @@ class Store:
         except BlockingIOError:
             raise StoreRefused(f"Another process uses {data}; stop it before this one is started.") from None
         self._quarantine_rows = quarantine_rows
-        self._db = sqlite3.connect(data / FILE, isolation_level=None, check_same_thread=False)
+        self._db = sqlite3.connect(data / FILE, BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
@@ -93,8 +95,7 @@ class Store:
             if max_store_bytes:
                 page_size = self._db.execute("PRAGMA page_size").fetchone()[0]
                 self._db.execute(f"PRAGMA max_page_count = {max_store_bytes // page_size}")
-            newest = "SELECT coalesce(max(n), (SELECT stored FROM totals)) FROM readings"
-            self._newest: int = self._db.execute(newest).fetchone()[0]
+            self._newest: int | None = None  # the highest n; None: to be read
         except BaseException:
             self.close()
             raise
@@ -108,14 +109,14 @@ class Store:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             fresh, unreadable, duplicates = self._sort_out(batch)
-            self._insert(fresh)
+            self._newest = self._insert(fresh)
             self._quarantine(unreadable)
             self._db.execute("COMMIT")
         except BaseException:
+            self._newest = None  # after a COMMIT that failed, only the file knows
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
-        self._newest += len(fresh)
         return Tally(len(fresh), duplicates, len(unreadable))
 
     def _sort_out(self, batch: Sequence[Arrival]) -> tuple[list[Arrival], list[tuple[Arrival, str]], int]:
@@ -152,11 +153,15 @@ class Store:
             known.update({row[0]: (row[1], row[2]) for row in rows})
         return known
 
-    def _insert(self, fresh: list[Arrival]) -> None:
+    def _insert(self, fresh: list[Arrival]) -> int:
+        """The highest n after it."""
+        newest = self._newest
+        if newest is None:
+            (newest,) = self._db.execute(NEWEST).fetchone()
         if not fresh:
-            return
+            return newest
         rows = []
-        for n, arrival in enumerate(fresh, self._newest + 1):
+        for n, arrival in enumerate(fresh, newest + 1):
             reading = arrival.content
             assert isinstance(reading, Reading)
             rows.append(
@@ -165,6 +170,7 @@ class Store:
         self._db.executemany(INSERT, rows)
         self._db.executemany(UPSERT_LATEST, [row[2:] for row in rows])
         self._db.execute("UPDATE totals SET stored = stored + ?", (len(rows),))
+        return newest + len(rows)
 
     def _quarantine(self, unreadable: list[tuple[Arrival, str]]) -> None:
         if not unreadable:

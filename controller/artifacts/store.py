@@ -14,10 +14,12 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import sys
 import tarfile
 import tempfile
 import threading
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -54,6 +56,9 @@ class ArtifactStore:
         self._building = threading.Lock()
         for part in ("blobs", "recipes", "dependencies", "manifests"):
             (folder / part).mkdir(parents=True, exist_ok=True)
+        for leftover in folder.glob(".install-*"):  # of a controller that was killed
+            if time.time() - leftover.stat().st_mtime > 2 * build.INSTALL_SECONDS:
+                shutil.rmtree(leftover, ignore_errors=True)
 
     # ---- asking ---------------------------------------------------------------------------------------------------
 
@@ -75,7 +80,7 @@ class ArtifactStore:
     def _application(self, app: str, commit: str, source: Commits) -> tuple[AppSpec, Blob, str]:
         folder = source.object_id(commit, f"apps/{app}")
         known = self._known.get(f"{app} {folder}")
-        if known is None:
+        if known is None or not self._here(known[1]):
             files = source.files(commit, f"apps/{app}") if folder else ()
             content = build.tree(app, files)
             by_path = {file.path: file.content for file in files}
@@ -124,9 +129,10 @@ class ArtifactStore:
                 return dict(manifest)
             recipe = _content(self._place("recipes", release.digest))
             if recipe is None:
-                attempt = f"building {release.app} {release.digest[:19]}"
-                raise Refused(attempt, "nothing is known of it here", f"Read commit {release.commit[:12]} again.")
+                raise _unknown(release)
             manifest = json.loads(recipe)
+            if not self._here(manifests.blobs(manifest)["tree"]):
+                raise _unknown(release)
             lock = self._blob(manifest["lock"].removeprefix("sha256:"))
             if not build.names_nothing(lock):
                 manifest["blobs"]["dependencies"] = asdict(self._dependencies(lock, release.app))
@@ -136,8 +142,7 @@ class ArtifactStore:
 
     def _whole(self, manifest: Mapping[str, Any]) -> bool:
         """Signed by today's build key, with every blob here."""
-        sizes = {blob.sha256: blob.bytes for blob in manifests.blobs(manifest).values()}
-        here = all(_size(self._folder / "blobs" / name) == size for name, size in sizes.items())
+        here = all(map(self._here, manifests.blobs(manifest).values()))
         return here and manifests.verify(manifest, self._key.public)
 
     def _dependencies(self, lock: bytes, app: str) -> Blob:
@@ -147,7 +152,7 @@ class ArtifactStore:
         known = _content(record)
         if known is not None:
             blob = Blob(**json.loads(known))
-            if _size(self._folder / "blobs" / blob.sha256) == blob.bytes:
+            if self._here(blob):
                 return blob
         with tempfile.TemporaryDirectory(prefix=".install-", dir=self._folder) as folder:
             blob = self._keep(build.dependencies(lock, Path(folder), self._python, app))
@@ -161,10 +166,13 @@ class ArtifactStore:
 
     def _keep(self, content: bytes) -> Blob:
         blob = Blob(hashlib.sha256(content).hexdigest(), len(content))
-        place = self._folder / "blobs" / blob.sha256
-        if _size(place) != blob.bytes:
-            self._write(place, content)
+        if not self._here(blob):
+            self._write(self._folder / "blobs" / blob.sha256, content)
         return blob
+
+    def _here(self, blob: Blob) -> bool:
+        place = self._folder / "blobs" / blob.sha256
+        return place.exists() and place.stat().st_size == blob.bytes
 
     def _blob(self, name: str) -> bytes:
         content = _content(self._folder / "blobs" / name)
@@ -190,15 +198,16 @@ class ArtifactStore:
             raise Unreachable(f"writing {place}", said, "Make room on the disk of the controller.") from error
 
 
+def _unknown(release: AppRelease) -> Refused:
+    attempt = f"building {release.app} {release.digest[:19]}"
+    return Refused(attempt, "its files are not in the store", f"Read commit {release.commit[:12]} again.")
+
+
 def _content(place: Path) -> bytes | None:
     try:
         return place.read_bytes()
     except FileNotFoundError:
         return None
-
-
-def _size(place: Path) -> int:
-    return place.stat().st_size if place.exists() else -1
 
 
 def _sync(folder: Path) -> None:

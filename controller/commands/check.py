@@ -6,7 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
-from controller.artifacts.spec import BadSpec, from_folder as spec_of
+from controller.artifacts.spec import BadSpec, parse
 from controller.commands.exits import DONE, NO
 from environments import BadEnvironment, Environment, from_folder, names
 
@@ -23,7 +23,8 @@ def check(args: argparse.Namespace) -> int:
             problems.append(str(bad))
     for app in sorted({app for environment in good for app in environment.fleets}):
         try:
-            spec_of(folder / "apps" / app)
+            path = folder / "apps" / app / "release.toml"
+            parse(path.read_bytes() if path.exists() else None, app)
         except BadSpec as bad:
             problems.append(str(bad))
     if args.json:

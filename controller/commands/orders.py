@@ -15,6 +15,7 @@ from controller import rows
 from controller.assemble import open_ledger
 from controller.commands.exits import DONE, NO
 from controller.model import IN_FLIGHT, Phase
+from controller.rows import Row
 from controller.site import Site
 from controller.standing import Standing, fold
 
@@ -34,22 +35,29 @@ def who() -> str:
 
 def give(args: argparse.Namespace, site: Site) -> int:
     """Append one order, if it makes sense where the environment stands now."""
-    environment = site.require(args.environment)
-    ledger = open_ledger(site, environment)
-    standing = fold(ledger.rows())
-    verb, subject = args.command, getattr(args, "subject", None) or getattr(args, "to", None) or ""
-    refusal = senseless(verb, subject, standing, environment)
-    if refusal:
-        print(refusal)
+    environment, verb = site.require(args.environment), args.command
+    subject = getattr(args, "subject", "") or getattr(args, "to", "")
+    row = order(site, environment, verb, args.reason, subject)
+    if isinstance(row, str):
+        print(row)
         return NO
-    body = {"verb": verb, "who": who(), "reason": args.reason, "subject": subject}
-    row = ledger.append(rows.ORDER, body, standing.generation)
     if args.json:
-        print(json.dumps({"schema": "turnabout/order/1", "environment": environment, "row": row.n, **body}))
+        print(json.dumps({"schema": "turnabout/order/1", "environment": environment, "row": row.n, **row.body}))
     else:
         print(f"{environment}: {SAYS[verb].format(environment=environment)}.")
         print(f"Watch it: turnabout watch {environment}")
     return DONE
+
+
+def order(site: Site, environment: str, verb: str, reason: str, subject: str = "") -> Row | str:
+    """The order's row, or why it could change nothing."""
+    ledger = open_ledger(site, environment)
+    standing = fold(ledger.rows())
+    refusal = senseless(verb, subject, standing, environment)
+    if refusal:
+        return refusal
+    body = {"verb": verb, "who": who(), "reason": reason, "subject": subject}
+    return ledger.append(rows.ORDER, body, standing.generation)
 
 
 def senseless(verb: str, subject: str, standing: Standing, environment: str) -> str | None:

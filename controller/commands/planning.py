@@ -71,8 +71,8 @@ def plan_lines(name: str, release: Release, standing: Standing, found: Plan) -> 
             lines.append(f"  {lane.app}: {base} -> {lane.candidate.commit[:7]}; waves {waves}; control {controls}")
         lines.append(f"  gone within {budget.limit:.0f} s of its start unless it is promoted")
     lines += [f"  {app} waits: {why}" for app, why in found.waits.items()]
-    if standing.open_rollout is not None:
-        lines.append(f"  rollout {standing.open_rollout.number} is {standing.open_rollout.phase}: {standing.open_rollout.why}")
+    if (rollout := standing.open_rollout) is not None:
+        lines.append(f"  rollout {rollout.number} is {rollout.phase}: {rollout.why}")
     elif found.rollout is None and not found.waits:
         lines.append("  nothing to do: it runs what its branch wants")
     return lines

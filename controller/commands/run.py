@@ -38,8 +38,9 @@ def run(args: argparse.Namespace, site: Site) -> int:
             pool = stack.enter_context(ThreadPoolExecutor(WORKERS, name))
             loops.append((name, assemble.loop(site, name, parts, notifier, pool)))
         if site.webhook is not None:
-            hints = [each.hint for _, each in loops]
-            stack.enter_context(Webhook(site.webhook.port, site.webhook.secret, lambda: [hint() for hint in hints]))
+            address, secret = (site.webhook.host, site.webhook.port), site.webhook.secret.encode()
+            webhook = Webhook(address, secret, lambda branch: hint(loops, branch))
+            stack.callback(webhook.stop)
         threads = [threading.Thread(target=lead, args=(name, each, stop, failed), name=name) for name, each in loops]
         for thread in threads:
             thread.start()
@@ -48,6 +49,13 @@ def run(args: argparse.Namespace, site: Site) -> int:
     for sentence in failed:
         print(sentence, file=sys.stderr)
     return ERROR if failed else DONE
+
+
+def hint(loops: list[tuple[str, EnvironmentLoop]], branch: str | None) -> None:
+    """Tell the loops that something was pushed; a hint that names no branch is for all."""
+    for _, loop in loops:
+        if branch in (None, loop.branch):
+            loop.hint()
 
 
 def lead(name: str, loop: EnvironmentLoop, stop: threading.Event, failed: list[str]) -> None:

@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from infra.outputs import NodeOutput, Outputs
-
 from controller.errors import Refused, Unreachable
 from controller.fleets import answers
 from controller.model import Action, Activate, Confirm, NodeView, Return, Revert, Stage, Traffic
 from controller.ports import Clock, Transport
 from controller.samples import Telemetry
+from infra.outputs import NodeOutput, Outputs
 
 OBSERVE_SECONDS, COMMAND_SECONDS, STAGE_SECONDS, PROBE_SECONDS = 2.0, 5.0, 120.0, 8.0
 DONE, FAILED, BAD_USAGE, REFUSED, SILENT = 0, 1, 2, 3, 4
@@ -56,11 +55,11 @@ class NodeFleet:
         return self._command(action.node, *ARGUMENTS[type(action)](action), "--generation", str(generation))
 
     def probe(self, node: str, app: str) -> bool:
-        answer = self._run(node, ("probe", "--app", app), None, PROBE_SECONDS)
+        answer = self._run(node, ("probe",), None, PROBE_SECONDS)
         return bool(answer["probe"]["works"])
 
     def last_words(self, node: str, app: str) -> tuple[str, ...]:
-        answer = self._run(node, ("logs", "--app", app, "--lines", "50"), None, COMMAND_SECONDS)
+        answer = self._run(node, ("logs", "--lines", "50"), None, COMMAND_SECONDS)
         return tuple(str(line) for line in answer["lines"])
 
     def _stage(self, action: Stage) -> NodeView | None:

@@ -49,7 +49,7 @@ EDGES_MS = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500, 7
 Json = dict[str, Any]
 
 
-class Refused(Exception):  # noqa: N818 - the field's word: the contract forbids it, retrying will not help
+class Refused(Exception):
     """The contract forbids it. ``state`` is what the refusal still taught (a generation, noted harm), if anything."""
 
     def __init__(self, kind: str, sentence: str, state: AppState | None = None) -> None:
@@ -57,7 +57,7 @@ class Refused(Exception):  # noqa: N818 - the field's word: the contract forbids
         self.kind, self.sentence, self.state = kind, sentence, state
 
 
-class Failed(Exception):  # noqa: N818
+class Failed(Exception):
     """It could not be done now (disk full, input cut off); the same request may succeed later."""
 
     def __init__(self, kind: str, sentence: str) -> None:
@@ -506,7 +506,7 @@ class Node:
         if not path.exists():
             return {}
         try:
-            return {app: _state(known) for app, known in json.loads(path.read_text())["apps"].items()}
+            return {app: state_from_json(known) for app, known in json.loads(path.read_text())["apps"].items()}
         except (ValueError, KeyError, TypeError, AttributeError) as problem:
             why = f"{path} is damaged ({problem!r}): restore it, or remove it to begin with no release."
             raise Refused("damaged state", why) from None
@@ -580,9 +580,18 @@ class Node:
 
         return re.sub(r"\{([a-z][a-z0-9_.]*)\}", value, text)
 
-    def argv(self, manifest: Json) -> list[str]:
-        argv = [self.fill(str(part), manifest) for part in manifest["start"]]
+    def argv(self, words: Iterable[Any], manifest: Json) -> list[str]:
+        argv = [self.fill(str(word), manifest) for word in words]
         return [self.facts["python"], *argv[1:]] if argv[0] == "python" else argv
+
+    def surroundings(self, manifest: Json) -> dict[str, str]:
+        """The environment of a release's processes: its own modules and none of ours."""
+        modules = [self.release(manifest["release"]) / "tree"]
+        if "dependencies" in (blobs := blobs_of(manifest)):
+            modules.append(self.store / "dependencies" / blobs["dependencies"][0])
+        env = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+        env |= {"PYTHONPATH": ":".join(map(str, modules)), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+        return env | {"TURNABOUT_NODE": str(self.root)}
 
     def app_config(self, manifest: Json) -> bytes:
         """The file an application is started with; its secrets are this node's, readable offline."""
@@ -594,7 +603,7 @@ class Node:
         )
 
 
-def _state(known: Json) -> AppState:
+def state_from_json(known: Json) -> AppState:
     """An AppState from its JSON; raises on anything that does not fit exactly."""
     pending, left = known["pending"], known["went_back"]
     leases = (
@@ -647,8 +656,9 @@ def check_manifest(manifest: Json, digest: str, node: Node) -> None:
             raise Refused("wrong digest", f"The manifest says {key} = {manifest[key]}, but its content gives {value}.")
     if manifest["release"] != digest:
         raise Refused("wrong digest", f"The manifest is of {_short(manifest['release'])}, not of {_short(digest)}.")
-    if "\0" in "".join((*node.argv(manifest), node.fill(manifest["ready"], manifest))):
-        raise Refused("bad manifest", "The manifest's start or ready holds a NUL byte.")
+    words = [*node.argv([*manifest["start"], *manifest["probe"]], manifest), node.fill(manifest["ready"], manifest)]
+    if "\0" in "".join(words):
+        raise Refused("bad manifest", "The manifest's start, probe or ready holds a NUL byte.")
 
 
 def blobs_of(manifest: Json) -> dict[str, tuple[str, int]]:
@@ -679,8 +689,8 @@ def stage(node: Node, digest: str, stream: IO[bytes]) -> Json:
                     remove(leftover)
             return _stage(node, digest, stream, brought)
         except BaseException as problem:
-            for blob in brought:
-                blob.unlink(missing_ok=True)
+            for path in brought:
+                remove(path)
             if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
                 why = f"The disk of {node.root} is full: nothing was staged. Run gc, then stage again."
                 raise Failed("disk", why) from None
@@ -716,7 +726,7 @@ def _stage(node: Node, digest: str, stream: IO[bytes], brought: list[Path]) -> J
     if missing:
         return {"staged": False, "missing": missing}
     if "dependencies" in blobs:
-        _unpack_dependencies(node, blobs["dependencies"][0])
+        _unpack_dependencies(node, blobs["dependencies"][0], brought)
     _unpack_release(node, manifest, blobs["tree"][0])
     return {"staged": True}
 
@@ -774,13 +784,14 @@ def _take_blob(place: Path, size: int, content: IO[bytes], brought: list[Path]) 
         partial.unlink(missing_ok=True)
 
 
-def _unpack_dependencies(node: Node, hex_digest: str) -> None:
+def _unpack_dependencies(node: Node, hex_digest: str, brought: list[Path]) -> None:
     place, blob = node.store / "dependencies" / hex_digest, node.store / "blobs" / hex_digest
     if not place.exists():
         partial = place.with_name(f".{hex_digest}.tmp")
         try:
             unpack(blob, partial)
             compile_to_bytes(node, partial)
+            brought.append(place)
             _settle(partial, place)
         finally:
             remove(partial)
@@ -826,7 +837,12 @@ def unpack(blob: Path, place: Path) -> None:
 
 
 def compile_to_bytes(node: Node, place: Path) -> None:
-    """Byte-compile at stage time, so that no start pays for it; what does not compile is the application's matter."""
+    """Byte-compile at stage time, so that no start pays for it; what does not compile is the application's matter.
+
+    A blob that was built with this Python's byte code in it is left as it is.
+    """
+    if any(place.rglob(f"__pycache__/*.{sys.implementation.cache_tag}.pyc")):
+        return
     argv = [node.facts["python"], "-I", "-m", "compileall", "-q", "-q", str(place)]
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         quiet = subprocess.DEVNULL
@@ -1514,16 +1530,11 @@ class Serve:
                 say("config not renewed", why=str(problem))
         url = urlsplit(node.fill(manifest["ready"], manifest))
         path = (url.path or "/") + (f"?{url.query}" if url.query else "")
-        modules = [place / "tree"]
-        if "dependencies" in (blobs := blobs_of(manifest)):
-            modules.append(node.store / "dependencies" / blobs["dependencies"][0])
-        env = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-        env |= {"PYTHONPATH": ":".join(map(str, modules)), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
-        env |= {"TURNABOUT_NODE": str(node.root)}
         out = os.open(node.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
             begin = os.lseek(out, 0, os.SEEK_END)
-            pid = spawn(node.argv(manifest), out, env=env, cwd=place / "tree")
+            argv, env = node.argv(manifest["start"], manifest), node.surroundings(manifest)
+            pid = spawn(argv, out, env=env, cwd=place / "tree")
         finally:
             os.close(out)
         stop, where = float(manifest["stop_seconds"]), (url.hostname or node.facts["bind"], url.port or 80, path)
@@ -1983,6 +1994,7 @@ def parser() -> argparse.ArgumentParser:
     traffic.add_argument("weights", nargs="+", type=_weight, metavar="BACKEND/SERVER=WEIGHT")
     verb("status", "what runs, what is promised")
     verb("observe", "status, counts and metrics in one answer")
+    verb("probe", "try the application's round trip from outside it")
     verb("logs", "the last lines of the application").add_argument("--lines", type=int, default=50)
     verb("gc", "remove releases nobody can need")
     verb("serve", "hold the promises (started by supervise)").add_argument("--heartbeat", type=int, default=None)
@@ -2013,7 +2025,28 @@ def last_lines(node: Node, lines: int) -> list[str]:
     return found[-lines:] if lines > 0 else []
 
 
+def probe(node: Node) -> Json:
+    """Try the application's round trip from outside it. Last good's probe tries the candidate too: a candidate that
+    brings its own does not grade itself; only a first release has nothing else."""
+    state = node.load_states().get(node.app, AppState())
+    digest = state.good or (state.pending.digest if state.pending else None)
+    if digest is None:
+        raise Refused("nothing runs", "There is no release on this node to probe.")
+    manifest = node.manifest(digest)
+    try:
+        tried = subprocess.run(
+            node.argv(manifest["probe"], manifest), cwd=node.release(digest) / "tree", env=node.surroundings(manifest),
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=6,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return {"probe": {"works": False, "said": "no answer within 6 s"}}
+    said = (tried.stdout or tried.stderr).decode("utf-8", "replace").strip()
+    return {"probe": {"works": tried.returncode == 0, "said": said[-500:]}}
+
+
 def run_verb(node: Node, verb: str, given: Json) -> Json:
+    if verb == "probe":
+        return probe(node)
     if verb == "stage":
         os.nice(10)  # copying bits must not take the processor from what serves
         return stage(node, given["digest"], sys.stdin.buffer)

@@ -31,6 +31,8 @@ from controller.sources.trees import Entry, File, Trees
 NOTES = "refs/notes/turnabout"
 TRIES = 5
 """How often somebody else may be first before it is left for the next time."""
+LOOK_BACK = 50
+"""How many commits are looked at for the last one that was right."""
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
 
@@ -113,6 +115,15 @@ class GitSource:
         numbers = records(self._git.run("diff-tree", *flags, before, full, attempt=attempt).out)
         lines = sum(int(count) for line in numbers for count in line.split("\t")[:2] if count != "-")
         return Description(full, subject, author, float(at), tuple(parents.split()), lines)
+
+    def last_before(self, bad: str, good: str, holds: Callable[[str], bool]) -> str:
+        """The newest commit of the branch, before ``bad`` and not before ``good``, for which ``holds`` is true.
+
+        What came between for other applications is in it: a reversal that restores from there leaves that alone.
+        """
+        walk = ("rev-list", "--first-parent", f"--max-count={LOOK_BACK}", f"{bad}^", f"^{good}")
+        between = self._git.text(*walk, attempt=f"reading what came between {good[:12]} and {bad[:12]}")
+        return next((commit for commit in between.splitlines() if holds(commit)), good)
 
     def contains(self, branch: str, trailer: str) -> bool:
         """Whether any commit of the branch, as the server has it now, carries ``trailer``, written ``Key: value``."""

@@ -14,7 +14,7 @@ from controller.errors import Refused
 from controller.model import Lane, Release, Rollout
 from controller.sources.commits import NotNeeded, Reversal, Suspect
 from controller.sources.git import GitSource
-from environments import Environment, load
+from environments import BadEnvironment, Environment, load
 
 FOLDER = "environments"
 
@@ -55,36 +55,44 @@ class Releases:
     def revert(self, rollout: Rollout, branch: str) -> tuple[str | None, str]:
         """Push the revert commit of a rollout that did harm: (commit, message) or (None, why none is needed)."""
         guilty = [lane for lane in rollout.lanes if lane.app in rollout.guilty]
+        candidates = {lane.app: lane.candidate.digest for lane in guilty}
         done = self._git.revert(
             Reversal(
                 branch=branch,
                 rollout=rollout.token,
                 bad=rollout.commit,
-                suspects=tuple(map(suspect, guilty)),
+                suspects=tuple(self._suspect(rollout, lane) for lane in guilty),
                 subject=rollout.subject,
                 why=rollout.why,
                 verdict=f"FAIL {rollout.short}",
-                carries=partial(self._wants, rollout, branch),
+                carries=lambda commit, app: self._wants(rollout, commit, app, candidates[app]),
             )
         )
         return (None, done.why) if isinstance(done, NotNeeded) else (done.commit, done.message)
 
-    def _wants(self, rollout: Rollout, branch: str, commit: str, app: str) -> bool:
-        """Whether ``commit`` still asks for the very release that did harm."""
-        bad = next(lane.candidate for lane in rollout.lanes if lane.app == app)
-        settings = self.environment(rollout.environment, commit).settings
-        return self._artifacts.release(app, commit, self._git, settings[app]).digest == bad.digest
+    def _wants(self, rollout: Rollout, commit: str, app: str, digest: str) -> bool:
+        """Whether ``commit`` asks for this very release; one that cannot be released asks for nothing."""
+        try:
+            settings = self.environment(rollout.environment, commit).settings
+            return self._artifacts.release(app, commit, self._git, settings[app]).digest == digest
+        except (BadEnvironment, KeyError, Refused):
+            return False
+
+    def _suspect(self, rollout: Rollout, lane: Lane) -> Suspect:
+        """What has to be restored for one application: its folder, and the settings where those changed.
+
+        They are taken from the newest commit that still wanted last good, so that what was promoted for other
+        applications in between stays.
+        """
+        bad, good = lane.candidate, lane.base
+        if good is None:
+            return Suspect(lane.app, bad.artifact_digest, bad.config_digest, (), None)
+        paths = [f"apps/{lane.app}"] if good.artifact_digest != bad.artifact_digest else []
+        if good.config_digest != bad.config_digest:
+            paths.append(FOLDER)
+        wanted_good = partial(self._wants, rollout, app=lane.app, digest=good.digest)
+        newest = self._git.last_before(rollout.commit, good.commit, lambda commit: wanted_good(commit=commit))
+        return Suspect(lane.app, bad.artifact_digest, bad.config_digest, tuple(paths), newest)
 
     def note(self, commit: str, text: str) -> None:
         self._git.note(commit, text)
-
-
-def suspect(lane: Lane) -> Suspect:
-    """What has to be restored for one application: its folder, and its settings where those changed."""
-    bad, good = lane.candidate, lane.base
-    paths = [f"apps/{lane.app}"] if good is None or good.artifact_digest != bad.artifact_digest else []
-    if good is None or good.config_digest != bad.config_digest:
-        paths.append(FOLDER)
-    return Suspect(lane.app, bad.artifact_digest, bad.config_digest, tuple(paths), good.commit if good else None)
-
-

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TextIO
 
 from environments import BadEnvironment, from_folder, names
+from infra.local.command import DONE, ERROR, Parser
 from infra.local.layout import BadApp
 from infra.local.platform import Platform, up
 from infra.local.ports import NoPortsLeft
 from infra.local.servers import ServerFailed, ServerMissing
 
-DONE, ERROR = 0, 1
 UP_SECONDS = 120.0
 DOWN_SECONDS = 40.0
 
@@ -47,14 +47,17 @@ def _up(arguments: argparse.Namespace) -> int:
         return ERROR
     began = time.monotonic()
     wanted = arguments.only or list(names(arguments.environments))
+    if not wanted:
+        print(
+            f"{arguments.environments} defines no environment; name the right folder with --environments.",
+            file=sys.stderr,
+        )
+        return ERROR
     environments = [from_folder(arguments.environments, name) for name in wanted]
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with lock, up(root, environments, arguments.program, arguments.apps) as platform:
-            lock.seek(0)
-            lock.truncate()
-            lock.write(f"{os.getpid()} up\n")
-            lock.flush()
+        with up(root, environments, arguments.program, arguments.apps) as platform:
+            _tell(lock, "up")
             print(f"up in {time.monotonic() - began:.1f} s; Ctrl-C takes it down")
             _show(platform)
             _watch(platform)
@@ -136,16 +139,29 @@ def _status(arguments: argparse.Namespace) -> int:
 def _lock(root: Path) -> TextIO | None:
     """The lock of the platform under ``root``, with this process named in it; None if another one holds it."""
     lock = (root / "platform.lock").open("a+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        return None
+    until = time.monotonic() + 0.5  # somebody who only looks holds it for a moment
+    while not _try(lock, fcntl.LOCK_EX):
+        if time.monotonic() > until:
+            lock.close()
+            return None
+        time.sleep(0.02)
+    _tell(lock, "starting")
+    return lock
+
+
+def _tell(lock: TextIO, state: str) -> None:
     lock.seek(0)
     lock.truncate()
-    lock.write(f"{os.getpid()} starting\n")
+    lock.write(f"{os.getpid()} {state}\n")
     lock.flush()
-    return lock
+
+
+def _try(lock: TextIO, kind: int) -> bool:
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _running(root: Path) -> tuple[int, str] | None:
@@ -155,12 +171,10 @@ def _running(root: Path) -> tuple[int, str] | None:
     except FileNotFoundError:
         return None
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            words = lock.read().split()
-            return (int(words[0]), words[1]) if len(words) == 2 else None
-        return None
+        if _try(lock, fcntl.LOCK_SH):
+            return None
+        words = lock.read().split()
+        return (int(words[0]), words[1]) if len(words) == 2 else None
 
 
 def _interrupt(number: int, frame: object) -> None:
@@ -168,7 +182,7 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m infra.local", description="The platform on one machine.")
+    parser = Parser(prog="python -m infra.local", description="The platform on one machine.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     bring_up = commands.add_parser("up", help="start mongod, a git server and the nodes of the environments")
     bring_up.add_argument("--environments", type=Path, default=Path("environments"), help="folder of the environments")

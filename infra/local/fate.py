@@ -16,7 +16,7 @@ from typing import Any
 from infra.outputs import Outputs
 
 
-class FarStoreAway(Exception):  # noqa: N818
+class FarStoreAway(Exception):
     """The far store could not be asked; nothing is known of what it holds."""
 
 

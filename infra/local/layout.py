@@ -3,7 +3,7 @@
 One folder holds everything that is kept; the sockets are elsewhere, because the path of a Unix socket is at most 107
 bytes long:
 
-    ROOT/program.py               the node program, as this platform runs it
+    ROOT/program.py, .pyc         the node program, as this platform runs it
     ROOT/keys/build.pem           the key that signs manifests; nodes know its public half
     ROOT/git/repository.git       where environment branches are pushed to
     ROOT/mongod/                  the far store of all environments
@@ -33,7 +33,7 @@ RESERVE_BYTES = 100 * 1024 * 1024
 WATCHDOG_SECONDS = 5
 
 
-class BadApp(Exception):  # noqa: N818
+class BadApp(Exception):
     """An application's release.toml cannot be used; the message says which and why."""
 
 

@@ -22,13 +22,13 @@ from pathlib import Path
 from random import Random
 from typing import Any, TextIO
 
+from infra.local.command import DONE, ERROR, NO, Parser
 from infra.local.customers import Callers, boottime, pick
 from infra.local.devices import Device
 from infra.local.fate import FarStoreAway, fates
 from infra.local.tally import Messages, Requests
 from infra.outputs import BadOutputs, Outputs, from_json
 
-DONE, ERROR, LOST = 0, 1, 2
 SETTLE_SECONDS = 10.0
 """At the end, how long devices wait for what is not acknowledged yet."""
 
@@ -69,6 +69,8 @@ class Traffic:
 
     def _make_devices(self, outputs: Outputs, rates: Rates) -> list[Device]:
         zones = sorted(_fronts(outputs, "mqtt", "mqtt").items())
+        if not zones or not rates.messages:
+            return []
         return [
             Device(
                 name=f"{outputs.environment}-{zone.lower()}-{number:04d}",
@@ -179,16 +181,19 @@ def _write(everyone: list[Traffic], load: TextIO, acked: TextIO, seconds: float,
 def _customers(told: str) -> list[str]:
     """``c-7-{:05}:200`` names 200 customers, from 1 on: those that the seed of Customer 360 makes."""
     pattern, _, count = told.rpartition(":")
-    return [pattern.format(number) for number in range(1, int(count) + 1)]
+    try:
+        return [pattern.format(number) for number in range(1, int(count) + 1)]
+    except (ValueError, IndexError, KeyError):
+        raise argparse.ArgumentTypeError(f"{told!r} is not a pattern and a count, such as c-7-{{:05}}:200") from None
 
 
 async def _prepare_and_run(arguments: argparse.Namespace, platforms: Sequence[Outputs]) -> None:
-    customers = _customers(arguments.customers)
     epoch = int(time.time())
     random = Random(arguments.seed)
     rates: dict[str, Rates] = dict(arguments.traffic)
     everyone = [
-        Traffic(outputs, rates.get(outputs.environment, Rates()), customers, epoch, random) for outputs in platforms
+        Traffic(outputs, rates.get(outputs.environment, Rates()), arguments.customers, epoch, random)
+        for outputs in platforms
     ]
     await _run(everyone, arguments.out, arguments.seconds)
 
@@ -203,7 +208,7 @@ def _verify(arguments: argparse.Namespace, platforms: Sequence[Outputs]) -> int:
         print(f"{arguments.out} holds no acked.jsonl; `run` writes it.", file=sys.stderr)
         return ERROR
     print(json.dumps(found, indent=2, sort_keys=True))
-    return LOST if any(fate["acked_lost"] for fate in found.values()) else DONE
+    return NO if any(fate["acked_lost"] for fate in found.values()) else DONE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -212,6 +217,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         platforms = [from_json(path.read_bytes(), str(path)) for path in arguments.outputs]
     except (BadOutputs, OSError) as error:
         print(error, file=sys.stderr)
+        return ERROR
+    unknown = {name for name, _ in getattr(arguments, "traffic", ())} - {one.environment for one in platforms}
+    if unknown:
+        print(f"--traffic names {', '.join(sorted(unknown))}, of which no outputs are given.", file=sys.stderr)
         return ERROR
     arguments.out.mkdir(parents=True, exist_ok=True)
     if arguments.command == "run":
@@ -230,17 +239,28 @@ def _event_loop() -> asyncio.Runner:
 
 def _environment_rates(text: str) -> tuple[str, Rates]:
     environment, _, rates = text.partition("=")
-    return environment, Rates.parse(rates)
+    try:
+        return environment, Rates.parse(rates)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not an environment and four numbers: prod=240:0.5:50:50"
+        ) from None
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m infra.local.load", description="Traffic, and what it saw.")
+    parser = Parser(prog="python -m infra.local.load", description="Traffic, and what it saw.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="send traffic until stopped")
     run.add_argument("--seconds", type=float, help="stop by itself after this long")
     run.add_argument("--verify", action="store_true", help="at the end, verify as well")
     run.add_argument("--seed", type=int, default=7)
-    run.add_argument("--customers", default="c-7-{:05}:200", metavar="PATTERN:COUNT", help="whom c360 is asked about")
+    run.add_argument(
+        "--customers",
+        default="c-7-{:05}:200",
+        type=_customers,
+        metavar="PATTERN:COUNT",
+        help="whom c360 is asked about (default: whom its seed makes)",
+    )
     run.add_argument(
         "--traffic",
         action="append",

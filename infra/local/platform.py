@@ -6,6 +6,7 @@ program is only a file that is named: what it does is its own. No application ru
 
 import http.client
 import os
+import py_compile
 import shutil
 import sys
 import time
@@ -103,11 +104,10 @@ def up(root: Path, environments: Sequence[Environment], program: Path, apps: Pat
 
 def _bring_up(platform: Platform, environments: Sequence[Environment], program: Path, apps: Path) -> None:
     root, ports = platform.root, platform.ports
+    shutil.rmtree(layout.run_folder(root), ignore_errors=True)  # of a platform that was killed
     _own_folder(layout.run_folder(root))
     nodes = {environment.name: layout.plan(environment, root, apps, ports.take) for environment in environments}
-    if not program.is_file():
-        raise ServerMissing(f"{program} is missing; name the file of the node program with --program.")
-    shutil.copyfile(program, root / "program.py")
+    compiled = _take_program(program, root)
     trusted = (build_key(root / "keys" / "build.key"),)
     mongo_port, git_port = ports.take(), ports.take()
     common = layout.Common(find_haproxy(), sys.executable, partial(mongo_uri, mongo_port), trusted)
@@ -116,7 +116,7 @@ def _bring_up(platform: Platform, environments: Sequence[Environment], program: 
         name: Outputs(
             environment=name,
             nodes=tuple(layout.output(node) for node in planned),
-            program=(sys.executable, "-I", "-S", str(root / "program.py")),
+            program=(sys.executable, "-I", "-S", str(compiled)),
             mongo_uri=common.mongo_uri(name),
             repository=f"git://{HOST}:{git_port}/repository.git",
             trusted=trusted,
@@ -135,6 +135,22 @@ def _bring_up(platform: Platform, environments: Sequence[Environment], program: 
     platform.wait_for_nodes()
     for name, outputs in platform.outputs.items():
         _replace(root / name / "outputs.json", to_json(outputs))
+
+
+def _take_program(program: Path, root: Path) -> Path:
+    """A copy of the node program, compiled: what changes in the checkout does not change a running platform.
+
+    Two processes of each node run it, and each command does: read as source, it costs 6 MB and 25 ms more every time.
+    """
+    if not program.is_file():
+        raise ServerMissing(f"{program} is missing; name the file of the node program with --program.")
+    source, compiled = root / "program.py", root / "program.pyc"
+    shutil.copyfile(program, source)
+    try:
+        py_compile.compile(str(source), str(compiled), doraise=True)
+    except py_compile.PyCompileError as error:
+        raise ServerFailed(f"{program} cannot be run: {error.msg}") from None
+    return compiled
 
 
 def observed(node: NodeOutput) -> bool:

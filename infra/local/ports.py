@@ -19,7 +19,7 @@ BLOCK = 100
 FIRST, LAST = 12_000, 32_000
 
 
-class NoPortsLeft(Exception):  # noqa: N818
+class NoPortsLeft(Exception):
     """There are not enough free ports; the message says where they were looked for."""
 
 

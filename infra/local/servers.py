@@ -22,11 +22,11 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 
 
-class ServerMissing(Exception):  # noqa: N818 - says what is so; the message says what to do
+class ServerMissing(Exception):
     """A program that the platform needs is not on this machine; the message says how to get it."""
 
 
-class ServerFailed(Exception):  # noqa: N818
+class ServerFailed(Exception):
     """A server did not come up; the message holds what it said last."""
 
 

@@ -1,4 +1,4 @@
-"""A node of our own for tests: a directory, a small application that can misbehave, signed releases of it, and the verbs.
+"""A node of our own for tests: a directory, a small application that can misbehave, signed releases, the verbs.
 
 Only what several tests need is here; what is expected of a node is written in the tests.
 """
@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -106,9 +107,8 @@ class Made:
         writes: int = 1, stop_seconds: float = 1.0, lock: bytes = b"", key: Ed25519PrivateKey = KEY, **wants: object,
     ) -> None:  # fmt: skip
         self.name = name
-        self.tree = (
-            tree if tree is not None else tar_of({"apps/toy/main.py": APP.encode(), "apps/toy/name": name.encode()})
-        )
+        files = {"apps/toy/main.py": APP.encode(), "apps/toy/name": name.encode()}
+        self.tree = tar_of(files) if tree is None else tree
         self.dependencies = tar_of({"leaning.py": b"VALUE = 1\n", "pad.bin": b"\0" * 4096})
         self.blobs = {hashlib.sha256(blob).hexdigest(): blob for blob in (self.tree, self.dependencies)}
         tree_hex, dependencies_hex = self.blobs
@@ -120,9 +120,10 @@ class Made:
             "config_digest": program.config_digest(config), "commit": "c" * 40, "lock": program.sha256(lock),
             "blobs": {"tree": {"sha256": tree_hex, "bytes": len(self.tree)},
                       "dependencies": {"sha256": dependencies_hex, "bytes": len(self.dependencies)}},
-            "start": ["python", "apps/toy/main.py", "--config", "{config}"], "stop_seconds": stop_seconds, "data": "toy",
-            "ports": {"http": "http"}, "ready": "http://{bind}:{port.http}/ready", "probe": [], "config": config,
-            "data_versions": {"reads": list(reads), "writes": writes}, "on_deadline": on_deadline, "built_by": "tests",
+            "start": ["python", "apps/toy/main.py", "--config", "{config}"], "stop_seconds": stop_seconds,
+            "data": "toy", "ports": {"http": "http"}, "ready": "http://{bind}:{port.http}/ready", "probe": [],
+            "data_versions": {"reads": list(reads), "writes": writes}, "on_deadline": on_deadline, "config": config,
+            "built_by": "tests",
             "checks": [{"name": "errors", "kind": "share", "paths": ["/v1/*/latest", "/v1/bad"]}],
         }  # fmt: skip
         self.sign(key)
@@ -172,10 +173,11 @@ class Site:
         self.boot_file = root / "boot_id"
         self.boot_file.write_text(str(uuid.uuid4()))
         self.facts: Json = {
-            "node": "bos-a", "zone": "BOS", "environment": "test", "bind": "127.0.0.1", "run": str(self.run), "app": "toy",
-            "ports": {"http": self.http}, "observe": {"port": free_port(), "token": "open sesame"},
-            "trusted": [KEY.public_key().public_bytes_raw().hex()], "secrets": {"mongo_uri": "x"}, "python": sys.executable,
-            "reserve_bytes": 1 << 20, "watchdog_seconds": 2, "boot_id_file": str(self.boot_file),
+            "node": "bos-a", "zone": "BOS", "environment": "test", "bind": "127.0.0.1", "run": str(self.run),
+            "app": "toy", "ports": {"http": self.http}, "observe": {"port": free_port(), "token": "open sesame"},
+            "trusted": [KEY.public_key().public_bytes_raw().hex()], "secrets": {"mongo_uri": "mongodb://x"},
+            "python": sys.executable, "reserve_bytes": 1 << 20, "watchdog_seconds": 2,
+            "boot_id_file": str(self.boot_file),
         } | facts  # fmt: skip
         self.write_facts()
         self.keeper: subprocess.Popen[bytes] | None = None
@@ -190,8 +192,15 @@ class Site:
         argv = [sys.executable, "-I", "-S", PROGRAM, str(self.root), "supervise"]
         with (self.root / "supervise.log").open("ab") as log:
             self.keeper = subprocess.Popen(argv, stdout=log, stderr=log)
-        eventually(lambda: self.verb("status")[0] == 0)
+        eventually(self.answers)
         return self
+
+    def answers(self) -> bool:
+        """The node program answers."""
+        try:
+            return bool(self.status())
+        except program.Failed:
+            return False
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         if self.keeper and self.keeper.poll() is None:
@@ -199,11 +208,8 @@ class Site:
             self.keeper.wait(20)
 
     def close(self) -> None:
-        self.stop(signal.SIGCONT)
         self.stop()
-        for path in self.run.iterdir():
-            path.unlink()
-        self.run.rmdir()
+        shutil.rmtree(self.run)
 
     # ---- the verbs
 
@@ -255,7 +261,7 @@ class Site:
     # ---- what is seen
 
     def status(self) -> Json:
-        status: Json = self.verb("status")[1]["status"]
+        status: Json = program.ask_serve(program.Node(self.root), {"verb": "status"})["status"]
         return status
 
     def app(self) -> Json:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 from pymongo import MongoClient
 
 from controller.node.program import artifact_digest, canonical, config_digest, release_digest
@@ -88,7 +89,7 @@ def platform(environments: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 def release(platform: Platform) -> str:
     """The edge application of this checkout, confirmed on every node."""
     outputs = platform.outputs["small"]
-    key = load_pem_private_key((platform.root / "keys" / "build.pem").read_bytes(), None)
+    key = load_ssh_private_key((platform.root / "keys" / "build.key").read_bytes(), None)
     assert isinstance(key, Ed25519PrivateKey)
     digest, content = built(key)
     for node in outputs.nodes:
@@ -281,7 +282,8 @@ def test_up_and_down_from_the_command_line_keep_what_was_stored(environments: Pa
     finally:
         went = command(environments, root, "down")
     assert went.returncode == 0, went.stderr
-    assert not any(alive(process) for process in [pid, *everything])
+    assert not any(alive(process) for process in everything)
+    eventually(lambda: not alive(pid))
     assert not layout.run_folder(root).exists()
     assert command(environments, root, "down").stdout == f"No platform is up under {root}.\n"
     with up(root, [from_folder(environments, "small")], PROGRAM, HERE / "apps") as platform:
@@ -298,6 +300,12 @@ def test_nothing_outlives_a_platform_that_is_killed(environments: Path, tmp_path
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: not any(alive(process) for process in everything), 10)
     assert command(environments, root, "status").stdout == f"No platform is up under {root}.\n"
+    shutil.rmtree(layout.run_folder(root))
+
+
+def test_bad_usage_is_an_error_and_not_an_answer(platform: Platform, tmp_path: Path) -> None:
+    for arguments in (["--traffic", "small=many"], ["--traffic", "prod=1:1:1:1"], ["--customers", "c-7"]):
+        assert traffic(platform, tmp_path, "run", *arguments).wait(20) == 1
 
 
 def test_an_application_that_says_nothing_of_its_ports_is_refused(environments: Path, tmp_path: Path) -> None:

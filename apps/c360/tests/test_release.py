@@ -4,16 +4,20 @@ import re
 import tomllib
 from importlib.metadata import requires
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from starlette.routing import Route
 
 from apps.c360.__main__ import FINISH_SECONDS
 from apps.c360.customers import READS_VERSIONS, WRITE_SECONDS, WRITES_VERSION
 from apps.c360.metrics import Metrics
 from apps.c360.probe import WITHIN_SECONDS
+from apps.c360.readiness import Readiness
 from apps.c360.tests.servers import ROOT
+from apps.c360.web import application
 
 HERE = Path(__file__).parents[1]
 RELEASE = tomllib.loads((HERE / "release.toml").read_text())
@@ -32,6 +36,14 @@ def test_every_term_of_the_law_is_exported() -> None:
     (law,) = [check["law"] for check in RELEASE["checks"] if check["kind"] == "conservation"]
     exported = {line.split()[0] for line in Metrics("r").text(ready=True).splitlines() if line[0] != "#"}
     assert set(re.findall(r"\w+", law)) <= exported
+
+
+def test_the_readme_names_every_address() -> None:
+    readme = (HERE / "README.md").read_text()
+    routes = application(cast("Any", None), Readiness(), Metrics("r")).routes
+    addresses = [route.path for route in routes if isinstance(route, Route)]
+    assert len(addresses) == 6
+    assert [address for address in addresses if address not in readme] == []
 
 
 def pins(lock: Path) -> dict[str, str]:

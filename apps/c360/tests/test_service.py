@@ -195,7 +195,8 @@ def test_a_mongod_that_hangs_is_a_503_and_not_a_hanging_request(app: App, mongo:
     app.http.get("/v1/customers/probe")
     mongo.send(signal.SIGSTOP)
     try:
-        until(lambda: app.http.get("/v1/customers/probe").status_code == 503, "a request is answered with 503")
+        asked = "/v1/customers/probe"
+        until(lambda: app.http.get(asked, timeout=8).status_code == 503, "a request is answered with 503")
         until(lambda: app.ready()[0] == 503, "it says that it is not ready")
     finally:
         mongo.send(signal.SIGCONT)

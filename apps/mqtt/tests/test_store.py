@@ -57,14 +57,15 @@ def test_numbers_have_no_gaps_after_duplicates_failures_and_a_restart(
     store: Store, reader: Reader, tmp_path: Path
 ) -> None:
     store.commit([numbered(1)])
-    store.commit([numbered(1)])
+    store.commit([numbered(1), arrival(b"garbage")])
     broken = Arrival("d1", "t", b"", Reading(1, 9, 0), b"x" * 12, 2**70)  # SQLite has no such integer
     with pytest.raises(OverflowError):
         store.commit([numbered(2), broken])
+    store.commit([numbered(2)])
     store.close()
     again = Store(tmp_path, "BOS", quarantine_rows=5)
-    assert again.commit([numbered(2), numbered(3)]) == Tally(committed=2)
-    assert [row.n for row in reader.page(0, 10)] == [1, 2, 3]
+    assert again.commit([numbered(3), numbered(4)]) == Tally(committed=2)
+    assert [row.n for row in reader.page(0, 10)] == [1, 2, 3, 4]
     again.close()
 
 
@@ -141,8 +142,11 @@ def test_a_commit_that_does_not_fit_leaves_nothing_and_later_ones_work(tmp_path:
 
 
 def test_a_second_opener_is_refused_with_a_sentence(store: Store, tmp_path: Path) -> None:
-    script = f"from pathlib import Path\nfrom apps.mqtt.store import *\nStore(Path({str(tmp_path)!r}), 'BOS', quarantine_rows=5)"
-    second = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    script = (
+        "import sys; from pathlib import Path; from apps.mqtt.store import Store;"
+        "Store(Path(sys.argv[1]), 'BOS', quarantine_rows=5)"
+    )
+    second = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False)
     assert "StoreRefused: Another process uses" in second.stderr
 
 

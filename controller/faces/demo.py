@@ -1,0 +1,230 @@
+"""The demo on a terminal: a list of steps that tells the whole story, one of them open at a time.
+
+A finished step is one line: what happened, in a sentence, and how long it took. The running step shows its rollout in
+little under it. The last line counts harm the whole time, because that is what a visitor is asked to believe. At the
+end the same list stays, with the figures under it; nothing is cleared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from controller.faces import words
+from controller.faces.layout import columns
+from controller.faces.little import little
+from controller.faces.terminal import UNICODE, Glyphs, plain_ascii, shown
+from controller.story import CANDIDATE, Story
+
+DONE, NOW, COMING, FAILED = "done", "running", "coming", "failed"
+
+ROWS = {
+    "seen_s": "commit seen",
+    "deploy_s": "deploy",
+    "verdict_s": "verdict",
+    "traffic_off_s": "traffic off",
+    "nodes_back_s": "nodes back",
+    "exposure_s": "gone after",
+    "harmed": "harmed requests",
+    "acked_lost": "acknowledged, then lost",
+}
+"""The figures that have a name for people, in their order; others stand below under their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoStep:
+    """``state`` is done, running, coming or failed."""
+
+    name: str
+    state: str
+    seconds: float | None = None
+    sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoColumn:
+    """The figures of one case. A name that is missing does not apply; None means that it did not come to that."""
+
+    title: str
+    figures: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What customers and devices counted themselves."""
+
+    requests: int
+    harmed: int
+    acked: int
+    lost: int
+    elapsed: float
+    expected: float
+
+
+@dataclass(frozen=True, slots=True)
+class DemoTable:
+    """All cases beside what was promised: the most that a figure may be."""
+
+    columns: tuple[DemoColumn, ...]
+    promised: Mapping[str, float]
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        named = dict.fromkeys(name for column in self.columns for name in column.figures)
+        return (*(name for name in ROWS if name in named), *(name for name in named if name not in ROWS))
+
+    def kept(self, name: str) -> bool | None:
+        """Whether every case kept what was promised; None where nothing was."""
+        if name not in self.promised:
+            return None
+        values = (column.figures.get(name) for column in self.columns)
+        return all(value is None or value <= self.promised[name] for value in values)
+
+
+def column(title: str, story: Story, **more: float | None) -> DemoColumn:
+    """A case that is one rollout: the figures it came to, and ``more`` of the demo's own."""
+    of = story.figures
+    figures: dict[str, float | None] = {
+        "seen_s": of.seen_s, "deploy_s": of.deploy_s, "verdict_s": of.verdict_s, "harmed": of.harmed,
+    }  # fmt: skip
+    if "turn" in story.marks:
+        back = {"traffic_off_s": of.traffic_off_s, "nodes_back_s": of.nodes_back_s, "exposure_s": of.exposure_s}
+        figures |= back
+    return DemoColumn(title, {**figures, **more})
+
+
+# ---- while it runs ------------------------------------------------------------------------------------------------
+
+
+def live(
+    title: str, steps: Sequence[DemoStep], story: Story | None, counters: Counters, hint: str, g: Glyphs = UNICODE
+) -> RenderableType:
+    """The list with the running rollout in little, and the counters."""
+    body: list[RenderableType] = []
+    for step in steps:
+        body.append(step_line(step, g))
+        if step.state == NOW and story is not None:
+            body.append(little(story, g))
+    return shown(frame(title, Group(*body, "", counted(counters, g)), hint, g), g)
+
+
+def step_line(step: DemoStep, g: Glyphs) -> RenderableType:
+    mark, style, name = {
+        DONE: (g.good, "fine", ""),
+        NOW: (g.node[CANDIDATE], "candidate", "bold"),
+        FAILED: (g.bad, "harm.strong", "harm.strong"),
+    }.get(step.state, (g.dot, "quiet", "quiet"))
+    grid = columns(len(mark), 22, None, 8, justify={3: "right"})
+    said = Text(step.sentence, "harm" if step.state == FAILED else "quiet")
+    took = "" if step.seconds is None or step.state == COMING else f"{step.seconds:.1f} s"
+    grid.add_row(Text(mark, style), Text(step.name, name), said, Text(took, "bold" if step.state == NOW else "quiet"))
+    return grid
+
+
+def line(step: DemoStep, g: Glyphs = UNICODE) -> str:
+    """A step for a pipe or a CI log: one line when it begins and one when it ends."""
+    took = "" if step.seconds is None else f"{step.seconds:.1f} s"
+    text = f"demo {step.state:8} {step.name:22} {took:>8}  {step.sentence}".rstrip()
+    return plain_ascii(text) if g.ascii else text
+
+
+def counted(counters: Counters, g: Glyphs) -> RenderableType:
+    grid = columns(None, 18, justify={1: "right"})
+    lost = "harm.strong" if counters.lost else "bold"
+    said = Text.assemble(
+        ("customers ", "quiet"), (f"{counters.requests:,}", "bold"), (" requests, ", "quiet"),
+        (f"{counters.harmed:,}", "bold"), (" harmed", "quiet"), (f"   {g.dot}   devices ", "quiet"),
+        (f"{counters.acked:,}", "bold"), (" messages acked, ", "quiet"), (f"{counters.lost:,}", lost),
+        (" lost", "quiet"),
+    )  # fmt: skip
+    grid.add_row(said, Text(f"{minutes(counters.elapsed)} of {minutes(counters.expected)}", "quiet"))
+    return grid
+
+
+def minutes(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def frame(title: str, body: RenderableType, hint: str, g: Glyphs) -> RenderableType:
+    head = Text.assemble(("turnabout demo  ", "bold"), (title, "quiet"))
+    return Group(
+        Rule(head, align="left", style="track", characters=g.rest),
+        Padding(body, (1, 1)),
+        Rule(Text(hint, "quiet"), align="left", style="track", characters=g.rest),
+    )
+
+
+# ---- at the end ---------------------------------------------------------------------------------------------------
+
+
+def finished(
+    title: str,
+    steps: Sequence[DemoStep],
+    table: DemoTable,
+    counters: Counters,
+    outcome: tuple[bool, str],
+    hint: str,
+    g: Glyphs = UNICODE,
+) -> RenderableType:
+    """The list, the figures, the counters and the outcome: whether every promise was kept, and a sentence on it."""
+    kept, sentence = outcome
+    mark = Text(f"{g.good} every promise was kept" if kept else f"{g.bad} a promise was broken")
+    mark.stylize("fine.strong" if kept else "harm.strong")
+    body = Group(
+        *(step_line(step, g) for step in steps), "", figures(table, g), "", counted(counters, g), "",
+        Text.assemble(mark, (f"   {sentence}", "quiet")),
+    )  # fmt: skip
+    return shown(frame(title, body, hint, g), g)
+
+
+def figures(table: DemoTable, g: Glyphs) -> RenderableType:
+    drawn = Table(box=None, padding=(0, 2), header_style="head", pad_edge=False)
+    drawn.add_column("")
+    for name in ("PROMISED", *(one.title.upper() for one in table.columns), ""):
+        drawn.add_column(name, justify="right")
+    for name in table.rows:
+        kept = table.kept(name)
+        mark = {True: Text(g.good, "fine"), False: Text(g.bad, "harm.strong"), None: Text("")}[kept]
+        promised = Text(most(name, table.promised.get(name), g.most), "quiet")
+        cells = [cell(name, one.figures) for one in table.columns]
+        drawn.add_row(ROWS.get(name, name), promised, *cells, mark)
+    return drawn
+
+
+def cell(name: str, of: Mapping[str, float | None]) -> Text:
+    if name not in of:
+        return Text("")
+    value = of[name]
+    text = "none" if value is None else said(name, value)
+    return Text(text, "bold" if value else "quiet")
+
+
+def said(name: str, value: float) -> str:
+    return words.seconds(value) if name.endswith("_s") else f"{value:,.0f}"
+
+
+def most(name: str, promised: float | None, sign: str) -> str:
+    """What was promised: the most a figure may be."""
+    if promised is None:
+        return ""
+    text = f"{promised:g} s" if name.endswith("_s") else f"{promised:,.0f}"
+    return f"{sign}{text}" if promised else text
+
+
+def figures_html(table: DemoTable) -> str:
+    """The same table for the page of all rollouts."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in ("", "promised", *(one.title for one in table.columns), ""))
+    rows = []
+    for name in table.rows:
+        cells = [ROWS.get(name, name), most(name, table.promised.get(name), "≤ ")]
+        cells += [cell(name, one.figures).plain for one in table.columns]
+        mark = {True: '<b class="fine">✓</b>', False: '<b class="harm">✗</b>', None: ""}[table.kept(name)]
+        rows.append("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in cells) + f"<td>{mark}</td></tr>")
+    return f'<div class="wide"><table class="num figures-of">{"<tr>" + head + "</tr>"}{"".join(rows)}</table></div>'

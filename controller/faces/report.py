@@ -1,0 +1,188 @@
+"""The report of one rollout, and of several on one page: HTML that fetches nothing and reads well on paper.
+
+Its order is the order of a person's questions: what happened and why; was the promise kept; show me; on what evidence;
+what do I do now; what does the record say; what does git say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+
+from controller.faces import timeline, words
+from controller.faces.cards import evidence_card, git_card, now_card, record_card
+from controller.faces.page import asset, badge, bar, page, phase_badge
+from controller.story import COMING, OVER, RUNNING, UNUSED, WITHIN, Spent, Story
+
+
+def report(story: Story) -> str:
+    """The page of one rollout."""
+    body = [bar("Turnabout"), timeline.PATTERNS, head_card(story), budgets_card(story), timeline_card(story)]
+    body += [f'<div class="two">{evidence_card(story)}{now_card(story)}</div>', record_card(story), git_card(story)]
+    title = f"{story.environment} rollout {story.number}: {story.app} {story.phase}"
+    return page(title, "\n".join([*body, footer(story)]), asset("report.css"), asset("timeline.js"))
+
+
+# ---- what happened and why ----------------------------------------------------------------------------------------
+
+
+def head_card(story: Story) -> str:
+    after = f'<p class="soft">{escape(story.after)}</p>' if story.after else ""
+    return (
+        f'<section class="card"><div class="top">{phase_badge(story.phase)}<h1>{escape(story.environment)} · '
+        f"{escape(story.app)} · {escape(story.rollout.subject)}</h1>"
+        f'<span class="right soft num">rollout {story.number} · {words.day(story.t0_at or story.at)}</span></div>'
+        f'<p class="why">{escape(story.sentence)}</p>{after}<p class="soft small" style="margin-top:8px">'
+        f'{" &nbsp; ".join(lanes(story))}</p><div class="figures num">{figures(story)}</div></section>'
+    )
+
+
+def lanes(story: Story) -> Iterator[str]:
+    for lane in story.rollout.lanes:
+        name = f"{escape(lane.app)}: " if len(story.rollout.lanes) > 1 else ""
+        base = f'<span class="good mono">● {lane.base.commit[:7]}</span> last good' if lane.base else "no last good"
+        bits = lane.candidate.artifact_digest.removeprefix("sha256:")[:6]
+        yield (
+            f'{name}<span class="cand mono">◆ {lane.candidate.commit[:7]}</span> candidate, artefact '
+            f'<span class="mono">{bits}</span> &nbsp; {base}'
+        )
+
+
+def figures(story: Story) -> str:
+    return "".join(f"<div><b>{value}</b><span>{escape(says)}</span></div>" for value, says in numbers(story))
+
+
+def numbers(story: Story) -> Iterator[tuple[str, str]]:
+    """Each figure that the rollout has, with what it measures."""
+    of = story.figures
+    yield f"{of.harmed:,}", f"requests harmed, of {of.clients:,} clients"
+    if of.seen_s is not None:
+        yield words.seconds(of.seen_s), "from the commit to its being seen"
+    if of.deploy_s is not None:
+        yield words.seconds(of.deploy_s), "from T0 until every canary served"
+    if of.verdict_s is not None:
+        yield words.seconds(of.verdict_s), "watching until it was decided"
+    if of.traffic_off_s is not None:
+        yield words.seconds(of.traffic_off_s), "from the decision to traffic off"
+    if of.nodes_back_s is not None:
+        yield words.seconds(of.nodes_back_s), "from the decision to nodes back"
+    if of.exposure_s is not None:
+        yield words.seconds(of.exposure_s), f"from T0 until gone, {story.rollout.budget.limit:.0f} s allowed"
+    elif "promoted" in story.marks:
+        yield words.seconds(story.marks["promoted"]), "from T0 until promoted"
+
+
+# ---- was the promise kept -----------------------------------------------------------------------------------------
+
+KEPT = {
+    True: "Was the promise kept? Yes: every stage stayed within its budget",
+    False: "Was the promise kept? No: a stage took longer than its budget",
+    None: "Budgets, while it goes on",
+}
+
+
+def budgets_card(story: Story) -> str:
+    cells = "".join(budget(spent) for spent in story.spent)
+    promise = words.promised(story)
+    return (
+        f'<section class="card"><h2>{KEPT[story.kept]}</h2><div class="budgets num">{cells}</div>'
+        f'<p class="soft small" style="margin-top:10px">{escape(promise[0].upper() + promise[1:])}.</p></section>'
+    )
+
+
+SIGNS = {
+    WITHIN: '<span class="fine">✓</span>',
+    OVER: '<span class="harm">✗ over budget</span>',
+    RUNNING: '<span class="cand">◆ running</span>',
+    UNUSED: '<span class="soft">not needed</span>',
+    COMING: "",
+}
+
+
+def budget(spent: Spent) -> str:
+    cls = spent.state if spent.state in (OVER, RUNNING) else ""
+    return (
+        f'<div><b>{spent.name}</b> {SIGNS[spent.state]}<div class="track">'
+        f'<i class="{cls}" style="width:{min(1.0, spent.used / spent.limit):.1%}"></i></div>'
+        f'<span class="soft">{spent.used:.1f} of {spent.limit:.0f} s</span></div>'
+    )
+
+
+# ---- show me ------------------------------------------------------------------------------------------------------
+
+
+def timeline_card(story: Story) -> str:
+    table = (
+        f'<details><summary>The same, second by second</summary><div class="seconds">{seconds(story)}</div></details>'
+    )
+    below = table if story.ticks else ""
+    return f'<section class="card"><h2>What happened</h2>{timeline.drawn(story)}{below}</section>'
+
+
+def seconds(story: Story) -> str:
+    zones = [*story.shares]
+    keys = dict.fromkeys(key for tick in story.ticks for key in tick.evidence)
+    short = len(story.rollout.lanes) == 1
+    named = [name.split("/")[1] if short else name.replace("/", " ") for name in (*zones, *keys)]
+    head = "".join(f"<th>{escape(name)}</th>" for name in ("t", "phase", *named, "together", "harmed", "nodes"))
+    rows = []
+    for tick in story.ticks:
+        cells = [f"{tick.t:+.1f} s", tick.phase, *(words.share(tick.shares.get(zone, 0.0)) for zone in zones)]
+        cells += [words.evidence(tick.evidence[key]) if key in tick.evidence else "" for key in keys]
+        cells += ["" if tick.together is None else words.evidence(tick.together), f"{tick.requests:,}"]
+        changed = [f"{node} {state}" for node, state in tick.nodes.items() if state != "last good"]
+        rows.append("".join(f"<td>{escape(cell)}</td>" for cell in (*cells, ", ".join(changed) or "all on last good")))
+    return f'<table class="num"><tr>{head}</tr>{"".join(f"<tr>{row}</tr>" for row in rows)}</table>'
+
+
+def footer(story: Story) -> str:
+    return (
+        f"<footer>Drawn from ledger rows {story.first_row:,} to {story.last_row:,} "
+        f"(hash {story.hash[:6]}…{story.hash[-4:]}). "
+        f"The same as JSON: <code>turnabout show {escape(story.environment)} {story.number} --json</code>. "
+        "This file fetches nothing.</footer>"
+    )
+
+
+# ---- several on one page ------------------------------------------------------------------------------------------
+
+
+def several(title: str, sentence: str, stories: Sequence[Story], kept: bool | None = None, above: str = "") -> str:
+    """One page for several rollouts: a line and a timeline of each, and the rest of its report folded under it.
+
+    ``above`` is HTML that stands under the sentence, such as a table of figures.
+    """
+    verdict = {True: badge("fine", "✓ KEPT"), False: badge("harm", "✗ NOT KEPT"), None: ""}[kept]
+    links = "".join(
+        f'<tr><td>{phase_badge(story.phase)}</td><td><a href="#{anchor(story)}">{escape(story.environment)} '
+        f"{escape(story.app)}</a></td><td>{escape(story.rollout.subject)}</td>"
+        f'<td class="num">{escape(words.promised(story))}</td></tr>'
+        for story in stories
+    )
+    head = (
+        f'<section class="card"><div class="top">{verdict}<h1>{escape(title)}</h1></div>'
+        f'<p class="why">{escape(sentence)}</p>{above}<table class="index">{links}</table></section>'
+    )
+    body = "\n".join([bar("Turnabout"), timeline.PATTERNS, head, *(card(story) for story in stories)])
+    return page(
+        title, f"{body}\n<footer>This file fetches nothing.</footer>", asset("report.css"), asset("timeline.js")
+    )
+
+
+def anchor(story: Story) -> str:
+    return f"{story.environment}-{story.number}"
+
+
+def card(story: Story) -> str:
+    mini = "".join(
+        f"<span><b>{value}</b> <span class='soft'>{escape(says)}</span></span>" for value, says in numbers(story)
+    )
+    return (
+        f'<section class="card" id="{anchor(story)}"><div class="top">{phase_badge(story.phase)}'
+        f"<h1>{escape(story.environment)} · {escape(story.app)} · {escape(story.rollout.subject)}</h1>"
+        f'<span class="right soft num">rollout {story.number}</span></div><p class="why">{escape(story.sentence)}</p>'
+        f'<p class="soft">{escape(story.after)}</p><div class="mini small num">{mini}</div>{timeline.drawn(story)}'
+        f"<details data-print><summary>Budgets, evidence, record and git</summary>{budgets_card(story)}"
+        f'<div class="two">{evidence_card(story)}{now_card(story)}</div>{record_card(story)}{git_card(story)}</details>'
+        "</section>"
+    )

@@ -1,0 +1,155 @@
+"""``turnabout watch``: follows an environment's rollouts until one is over, and only looks.
+
+A terminal gets the live screen, whole or small as the window allows; anything else gets one line per transition. The
+last frame stays. Ctrl-C leaves the watch and never touches a rollout.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from controller.faces import plain, screen, small
+from controller.faces.terminal import ASCII, UNICODE, Glyphs, shown
+from controller.model import Phase
+from controller.rows import Row
+from controller.story import Story
+from controller.telling import newest, tell
+
+DONE, NO, PERSON, INTERRUPTED, FAILED = 0, 2, 3, 130, 1
+"""Exit codes: promoted; taken back; a person is needed; Ctrl-C; it took longer than was asked for."""
+FRAMES = 4
+"""Looks a second; a terminal is redrawn at most as often."""
+QUIET_FOR = 30.0
+"""Seconds without news after which a plain log says what is being waited for."""
+FULL, SMALL, PLAIN = "full", "small", "plain"
+
+EXIT = {
+    Phase.PROMOTED: DONE,
+    Phase.REVERTED: NO,
+    Phase.SUPERSEDED: NO,
+    Phase.HELD: PERSON,
+    Phase.STUCK: PERSON,
+}
+
+
+def exit_code(story: Story) -> int:
+    """What the end of a story means to a script."""
+    return EXIT.get(story.phase, FAILED)
+
+
+def chosen(console: Console, env: Mapping[str, str], asked: str | None = None) -> str:
+    """Which of the three to draw: what was asked for, else what the terminal can show."""
+    if asked is not None and (asked == PLAIN or console.is_terminal):
+        return asked
+    if not console.is_terminal or console.is_dumb_terminal or env.get("NO_COLOR") or env.get("CI"):
+        return PLAIN
+    wide = console.width >= screen.COLUMNS and console.height > screen.ROWS
+    return FULL if wide else SMALL
+
+
+@dataclass(slots=True)
+class Reader:
+    """The rows so far, each read once."""
+
+    rows_after: Callable[[int], Sequence[Row]]
+    rows: list[Row] = field(default_factory=list)
+
+    def read(self) -> list[Row]:
+        self.rows += self.rows_after(self.rows[-1].n if self.rows else 0)
+        return self.rows
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What to follow and how. ``number`` is one rollout; None follows the newest, and goes on to the next."""
+
+    rows_after: Callable[[int], Sequence[Row]]
+    """``Ledger.rows``: the rows after a number. Raises Unreachable."""
+    console: Console
+    environment: str
+    number: int | None = None
+    style: str | None = None
+    ascii: bool = False
+    timeout: float | None = None
+    forever: bool = False
+    """Stay when a rollout is over, and show the next one."""
+    utc: Callable[[], float] = time.time
+    pause: Callable[[float], None] = time.sleep
+    env: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+    def run(self) -> int:
+        """Show until the rollout is over; returns the exit code. Raises Unreachable, Refused."""
+        g = ASCII if self.ascii else UNICODE
+        style = chosen(self.console, self.env, self.style)
+        try:
+            return self.print_lines(g) if style == PLAIN else self.draw(style, g)
+        except KeyboardInterrupt:
+            print("turnabout watch left; it only looked, whatever is going on goes on.", file=sys.stderr)
+            return INTERRUPTED
+
+    def stories(self) -> Iterator[Story | None]:
+        """The story a few times a second, until there is nothing more to see; None while nothing was rolled out."""
+        reader, began = Reader(self.rows_after), self.utc()
+        while True:
+            rows, now = reader.read(), self.utc()
+            number = self.number if self.number is not None else newest(rows)
+            story = tell(rows, number, now) if number is not None else None
+            yield story
+            if story is not None and ended(story) and not self.forever:
+                return
+            if self.timeout is not None and now - began >= self.timeout:
+                return
+            self.pause(1 / FRAMES)
+
+    def draw(self, style: str, g: Glyphs) -> int:
+        story = None
+        with self.live() as live:
+            for story in self.stories():
+                live.update(self.frame(story, style, g), refresh=True)
+        return exit_code(story) if story is not None else FAILED
+
+    @contextmanager
+    def live(self) -> Iterator[Live]:
+        with Live(console=self.console, auto_refresh=False, transient=False, vertical_overflow="crop") as live:
+            yield live
+
+    def frame(self, story: Story | None, style: str, g: Glyphs) -> RenderableType:
+        if story is None:
+            waiting = f"{self.environment}: nothing was rolled out yet. Ctrl-C leaves."
+            return shown(Text(waiting, "quiet"), g)
+        fits = self.console.width >= screen.COLUMNS and self.console.height > screen.ROWS
+        return screen.full(story, g) if style == FULL and fits else small.compact(story, g)
+
+    def print_lines(self, g: Glyphs) -> int:
+        printed, spoke_at, story = 0, self.utc(), None
+        for story in self.stories():
+            if story is None:
+                continue
+            fresh = [*plain.lines(story, printed, g)]
+            if not fresh and not story.over and self.utc() - spoke_at >= QUIET_FOR:
+                fresh = [plain.still(story, g)]
+            if fresh:
+                spoke_at, printed = self.utc(), max(printed, story.last_row)
+                self.say(fresh)
+        if story is None:
+            return FAILED
+        self.say([plain.outcome(story, g)])
+        return exit_code(story)
+
+    def say(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self.console.print(Text(line), soft_wrap=True)
+
+
+def ended(story: Story) -> bool:
+    """Nothing more will happen by itself: over, or frozen until a person decides."""
+    return story.over or (story.phase is Phase.STUCK and story.rollout.heading is None)

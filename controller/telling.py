@@ -1,0 +1,277 @@
+"""From a ledger's rows to a Story: the only place where the figures that people read are worked out.
+
+Pure. T0 is known in UTC from the row that was written at it; everything else counts from there. On the controller's own
+clock a rollout's times are exact to the millisecond; once another clock took over, the UTC of the rows has to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from controller import rows
+from controller.advice import advice, after, asks, kind_of, sentence
+from controller.chapter import chapter, moments
+from controller.errors import Refused
+from controller.model import CLOSED, IN_FLIGHT, Phase, Rollout, Verdict
+from controller.past import past
+from controller.rows import Row
+from controller.standing import Standing, quarantined
+from controller.story import (
+    CANDIDATE,
+    COMING,
+    LAST_GOOD,
+    OVER,
+    RUNNING,
+    STARTING,
+    UNSEEN,
+    UNUSED,
+    WITHIN,
+    Figures,
+    GitSaid,
+    Judged,
+    Span,
+    Spent,
+    Story,
+    Tick,
+)
+
+TURNING = (Phase.REVERTING, Phase.RETURNING)
+STAGING_SHOWN = 4.0
+"""Seconds before T0 that a timeline shows at most: a rollout may have waited for days."""
+
+
+def newest(history: Sequence[Row]) -> int | None:
+    """The number of the newest rollout."""
+    return next((row.body["rollout"]["number"] for row in reversed(history) if row.kind == rows.ROLLOUT), None)
+
+
+def tell(history: Sequence[Row], number: int, now: float | None = None) -> Story:
+    """Rollout ``number`` as people see it at UTC ``now``; without it, when its newest row was written.
+
+    Raises Refused when the ledger has no such rollout.
+    """
+    mine = chapter(history, number)
+    if not mine:
+        last = newest(history)
+        has = f"the ledger has rollouts 1 to {last}" if last else "the ledger has no rollout yet"
+        raise Refused(f"showing rollout {number}", has, "Name one of those, or none for the newest.")
+    versions = [(r, rows.read(rows.ROLLOUTS, r.body["rollout"])) for r in mine if r.kind == rows.ROLLOUT]
+    rollout = versions[-1][1]
+    t0_at = next((row.at for row, version in versions if version.phase is Phase.DEPLOYING), None)
+    entered = [(version.phase, version.settled, exact(row, version, t0_at)) for row, version in versions]
+    samples = [row for row in mine if row.kind == rows.SAMPLE]
+    ticks = tuple(tick(row, phase_at(versions, row), t0_at) for row in samples) if t0_at is not None else ()
+    marks = marked(mine, versions, entered, t0_at)
+    over = rollout.phase in CLOSED or rollout.settled
+    at = mine[-1].at if now is None or over else now
+    t = None if t0_at is None else marks["closed"] if over else round(at - t0_at, 3)
+    verdict = deciding(samples, versions)
+    git = next((said(row) for row in reversed(mine) if row.kind == rows.GIT and row.body["did"] == "revert"), None)
+    nodes, shares = now_on(rollout, ticks)
+    return Story(
+        rollout=rollout,
+        at=at,
+        t=t,
+        t0_at=t0_at,
+        sentence=sentence(rollout, verdict),
+        after=after(rollout, git, nodes),
+        ticks=ticks,
+        moments=tuple(moments(mine, versions, t0_at)),
+        spans=tuple(spans(entered, t)) if t is not None else (),
+        paths={node: tuple(path(node, ticks, nodes[node], marks, t or 0.0)) for node in rollout.nodes},
+        nodes=nodes,
+        shares=shares,
+        spent=tuple(spent(rollout, marks, t)),
+        figures=figures(mine, marks, ticks),
+        marks=marks,
+        verdict=verdict,
+        checks=judged(rollout, verdict),
+        git=git,
+        quarantine=tuple(quarantined(Standing(), rollout).quarantine.values()),
+        past=past(history, tuple(lane.app for lane in rollout.lanes), number),
+        advice=advice(rollout, verdict, nodes),
+        first_row=mine[0].n,
+        last_row=mine[-1].n,
+        hash=mine[-1].hash,
+    )
+
+
+# ---- time ---------------------------------------------------------------------------------------------------------
+
+
+def exact(row: Row, rollout: Rollout, t0_at: float | None) -> float | None:
+    """When this version of the rollout entered its phase, in seconds since T0."""
+    if t0_at is None:
+        return None
+    return round(rollout.entered_at - rollout.t0 if rollout.t0 is not None else row.at - t0_at, 3)
+
+
+def phase_at(versions: Sequence[tuple[Row, Rollout]], row: Row) -> Phase:
+    return next((rollout.phase for earlier, rollout in reversed(versions) if earlier.n < row.n), Phase.PENDING)
+
+
+def marked(
+    mine: Sequence[Row],
+    versions: Sequence[tuple[Row, Rollout]],
+    entered: Sequence[tuple[Phase, bool, float | None]],
+    t0_at: float | None,
+) -> Mapping[str, float]:
+    """The moments that figures are made of, in seconds since T0."""
+    if t0_at is None:
+        return {}
+    marks: dict[str, float] = {}
+    was = Phase.PENDING
+    for phase, settled, t in entered:
+        assert t is not None
+        if was in IN_FLIGHT and phase not in IN_FLIGHT:
+            marks["verdict"] = t
+        if phase is not was and phase is Phase.WATCHING:
+            marks["watch"] = t
+        if phase is not was and phase in TURNING:
+            marks["turn"] = t
+        if phase is not was and phase is Phase.PROMOTED and "promoted" not in marks:
+            marks["promoted"] = t
+        if phase in CLOSED or settled:
+            marks.setdefault("closed", t)
+        else:
+            marks.pop("closed", None)
+        was = phase
+    for row in mine:
+        if row.kind == rows.MOMENT and row.body["moment"] in ("traffic_off", "nodes_back", "gone"):
+            t = row.body["t"]
+            marks[row.body["moment"]] = round(row.at - t0_at if t is None else float(t), 3)
+    if "turn" in marks and "closed" in marks:
+        marks.setdefault("nodes_back", marks["closed"])
+        marks.setdefault("gone", marks["nodes_back"])
+    return marks
+
+
+def spans(entered: Sequence[tuple[Phase, bool, float | None]], end: float) -> Iterator[Span]:
+    """Phase after phase without a gap, from the staging before T0 to ``end``."""
+    steps: list[tuple[str, float]] = []
+    for phase, settled, t in entered:
+        assert t is not None
+        name = {Phase.PENDING: "staging", Phase.PROMOTED: "PROMOTED" if settled else "settling"}.get(phase, phase.value)
+        if not steps or steps[-1][0] != name:
+            steps.append((name, max(t, -STAGING_SHOWN) if phase is Phase.PENDING else t))
+    for (name, begin), (_, until) in zip(steps, [*steps[1:], ("", max(end, steps[-1][1]))], strict=True):
+        yield Span(name, begin, until)
+
+
+# ---- what was seen ------------------------------------------------------------------------------------------------
+
+
+def tick(row: Row, phase: Phase, t0_at: float) -> Tick:
+    body = row.body
+    t = round(row.at - t0_at if body["t"] is None else float(body["t"]), 3)
+    together = body["verdict"]["evidence"] if body["verdict"] else None
+    harmed = body["harmed"]
+    return Tick(
+        t, row.at, phase, body["nodes"], body["shares"], body["evidence"], together,
+        int(harmed["requests"]), int(harmed["clients"]),
+    )  # fmt: skip
+
+
+def deciding(samples: Sequence[Row], versions: Sequence[tuple[Row, Rollout]]) -> Verdict | None:
+    """The verdict whose sentence ended the watch; without one, the newest."""
+    spoken = [row.body["verdict"] for row in samples if row.body["verdict"]]
+    whys = [rollout.why for _, rollout in versions if rollout.phase not in IN_FLIGHT]
+    decided = (verdict for verdict in spoken if any(verdict["why"] in why for why in whys))
+    found = next(decided, spoken[-1] if spoken else None)
+    return rows.read(rows.VERDICTS, found) if found is not None else None
+
+
+def judged(rollout: Rollout, verdict: Verdict | None) -> tuple[Judged, ...]:
+    """A line for each check: first those with statistics."""
+    if verdict is None:
+        return ()
+    lanes = {lane.app: lane for lane in rollout.lanes}
+    found = (Judged(f, kind_of(rollout, f), asks(lanes[f.app], f.check)) for f in verdict.findings if f.app in lanes)
+    return tuple(sorted(found, key=lambda line: not line.statistical))
+
+
+def now_on(rollout: Rollout, ticks: Sequence[Tick]) -> tuple[Mapping[str, str], Mapping[str, float]]:
+    """What each node runs, and each zone's share on the candidate; a closing row says it without a look."""
+    zones = [f"{lane.app}/{zone}" for lane in rollout.lanes for zone in lane.zones]
+    if rollout.settled:
+        return dict.fromkeys(rollout.nodes, CANDIDATE), dict.fromkeys(zones, 1.0)
+    if rollout.phase in CLOSED:
+        return dict.fromkeys(rollout.nodes, LAST_GOOD), dict.fromkeys(zones, 0.0)
+    last = ticks[-1] if ticks else None
+    nodes = {node: last.nodes.get(node, UNSEEN) if last else UNSEEN for node in rollout.nodes}
+    return nodes, {zone: last.shares.get(zone, 0.0) if last else 0.0 for zone in zones}
+
+
+def path(node: str, ticks: Sequence[Tick], now: str, marks: Mapping[str, float], end: float) -> Iterator[Span]:
+    """What a node ran, from look to look. The end of going back is known more finely than the looks are."""
+    steps = [(tick.nodes.get(node, UNSEEN), tick.t) for tick in ticks] or [(now, 0.0)]
+    if "closed" in marks and steps[-1][0] != now:
+        steps.append((now, max(steps[-1][1], marks.get("nodes_back", marks["closed"]))))
+    if steps[0][0] == STARTING:  # the first look came after T0: until then it was on last good
+        steps.insert(0, (LAST_GOOD, -STAGING_SHOWN))
+        steps[1] = (STARTING, 0.0)
+    name, begin = steps[0][0], -STAGING_SHOWN
+    for state, t in steps[1:]:
+        if state != name:
+            yield Span(name, begin, t)
+            name, begin = state, t
+    yield Span(name, begin, max(end, begin))
+
+
+def said(row: Row) -> GitSaid:
+    body = row.body
+    return GitSaid(row.at, body["did"], body["commit"], body["why"] or "", body["message"] or "")
+
+
+# ---- figures ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A budget's beginning and end in this rollout; None where it did not come to that."""
+
+    name: str
+    limit: float
+    begin: float | None
+    end: float | None
+
+
+def stages(rollout: Rollout, marks: Mapping[str, float]) -> tuple[Stage, ...]:
+    budget = rollout.budget
+    began = 0.0 if rollout.phase is not Phase.PENDING else None
+    deployed = marks.get("watch", marks.get("verdict"))
+    return (
+        Stage("deploy", budget.deploy, began, deployed),
+        Stage("watch", budget.watch, marks.get("watch"), marks.get("verdict")),
+        Stage("revert", budget.revert, marks.get("turn"), marks.get("nodes_back")),
+    )
+
+
+def spent(rollout: Rollout, marks: Mapping[str, float], t: float | None) -> Iterator[Spent]:
+    over = rollout.phase not in IN_FLIGHT and rollout.phase is not Phase.PENDING
+    for stage in stages(rollout, marks):
+        if stage.begin is None or t is None:
+            yield Spent(stage.name, 0.0, stage.limit, UNUSED if over else COMING)
+            continue
+        used = round(max(0.0, (t if stage.end is None else stage.end) - stage.begin), 3)
+        state = OVER if used > stage.limit else RUNNING if stage.end is None else WITHIN
+        yield Spent(stage.name, used, stage.limit, state)
+
+
+def figures(mine: Sequence[Row], marks: Mapping[str, float], ticks: Sequence[Tick]) -> Figures:
+    seen = next((row.body["seen_s"] for row in mine if row.kind == rows.SEEN), None)
+
+    def between(begin: str, end: str) -> float | None:
+        return round(marks[end] - marks[begin], 3) if begin in marks and end in marks else None
+
+    return Figures(
+        seen_s=seen,
+        deploy_s=marks.get("watch"),
+        verdict_s=between("watch", "verdict"),
+        traffic_off_s=between("turn", "traffic_off"),
+        nodes_back_s=between("turn", "nodes_back"),
+        exposure_s=marks.get("gone"),
+        harmed=ticks[-1].requests if ticks else 0,
+        clients=ticks[-1].clients if ticks else 0,
+    )

@@ -1,0 +1,146 @@
+"""The report: one file that fetches nothing, reads without its script, and is well formed whatever a subject says."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from controller.faces import demo, report
+from controller.story import Story
+from controller.telling import tell
+from tests import tales
+
+VOID = {"meta", "br", "link", "img", "input", "hr"}
+
+
+class Shape(HTMLParser):
+    """Fails on what is opened and not closed, and gathers ids, references and attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def shape(page: str) -> Shape:
+    parsed = Shape()
+    parsed.feed(page)
+    assert parsed.open == []
+    assert len(parsed.ids) == len(set(parsed.ids))
+    return parsed
+
+
+def story(name: str) -> Story:
+    tale = tales.TALES[name]()
+    return tell(tale.written, tale.number)
+
+
+def pages() -> list[str]:
+    both = [story("reverted"), replace(story("promoted"), rollout=replace(story("promoted").rollout, number=43))]
+    table = demo.DemoTable((demo.column("bad change", both[0]),), {"deploy_s": 60.0})
+    return [report.report(story(name)) for name in tales.TALES] + [
+        report.several("turnabout demo", "It ran.", both, True, demo.figures_html(table))
+    ]
+
+
+def test_every_page_is_well_formed_and_refers_to_nothing_outside_itself() -> None:
+    for page in pages():
+        parsed = shape(page)
+        for tag, name, value in parsed.attributes:
+            assert name not in ("src", "srcset", "action", "data"), (tag, name)
+            if name in ("href", "xlink:href"):
+                assert value.startswith("#"), value
+                assert value[1:] in parsed.ids
+            if "url(" in value:
+                assert re.fullmatch(r"url\(#[a-z]+\)", value)
+                assert value[5:-1] in parsed.ids
+        assert "://" not in page
+        assert "@import" not in page
+        assert "default-src 'none'" in page
+
+
+def test_a_page_says_everything_without_its_script() -> None:
+    page = re.sub(r"<script.*?</script>", "", report.report(story("reverted")), flags=re.S)
+    for said in ("REVERTED", "evidence 158 passed 100", "20.4 s", "turnabout retry prod 7c1e9f4", "e41b07d"):
+        assert said in page
+    assert "noscript-hides" in page
+
+
+@pytest.mark.parametrize(
+    "evil", ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "</script><b>", "a & b"]
+)
+def test_nothing_that_a_commit_says_becomes_part_of_the_page(evil: str) -> None:
+    told = story("reverted")
+    lane = replace(told.rollout.lanes[0], app=evil)
+    git = replace(told.git, message=evil) if told.git else None
+    told = replace(
+        told, rollout=replace(told.rollout, subject=evil, environment="prod"), sentence=evil, after=evil, git=git,
+        moments=tuple(replace(moment, text=evil) for moment in told.moments),
+        ticks=tuple(replace(tick, shares={f"x/{evil}": 0.5}) for tick in told.ticks),
+    )  # fmt: skip
+    page = report.report(told)
+    plain_page = report.report(story("reverted"))
+    assert page.count("<script") == plain_page.count("<script")
+    assert "<img" not in page
+    shape(page)
+    assert lane.app == evil
+
+
+def test_the_timeline_shows_each_node_each_zone_and_each_phase() -> None:
+    page = report.report(story("reverted"))
+    drawing = page.split('<svg class="timeline"')[1].split("</svg>")[0]
+    for said in (
+        "bos-a",
+        "dfw-c",
+        "BOS traffic",
+        "WATCHING",
+        "REVERTED",
+        "verdict: FAIL",
+        "traffic off, 0.4 s later",
+        "goes back",
+    ):
+        assert said in drawing
+    assert drawing.count(">control<") == 3
+    assert "url(#starting)" in drawing
+    assert "url(#stopping)" in drawing
+
+
+def test_labels_of_the_timeline_do_not_cover_each_other() -> None:
+    for name in tales.TALES:
+        page = report.report(story(name))
+        if 'class="timeline"' not in page:
+            continue
+        drawing = page.split('<svg class="timeline"')[1].split("</svg>")[0]
+        right = [float(y) for y in re.findall(r'<text x="964.0" y="([\d.]+)"', drawing)]
+        assert all(b - a >= 7 for a, b in zip(sorted(right), sorted(right)[1:], strict=False)), name
+
+
+def test_a_rollout_that_never_began_has_no_timeline_but_a_sentence() -> None:
+    page = report.report(story("waiting"))
+    assert "nothing to draw" in page
+    assert '<svg class="timeline"' not in page
+
+
+def test_several_rollouts_stand_on_one_page_with_a_link_to_each() -> None:
+    page = pages()[-1]
+    assert page.count('<svg class="timeline"') == 2
+    assert 'href="#prod-42"' in page
+    assert 'href="#prod-43"' in page
+    assert "✓ KEPT" in page
+    assert page.count("<details data-print>") == 2

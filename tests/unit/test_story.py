@@ -1,0 +1,197 @@
+"""A ledger's rows, told as people see them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from controller.errors import Refused
+from controller.model import Cause, Phase
+from controller.overview import survey
+from controller.rows import ROLLOUTS, Row, written
+from controller.story import LAST_GOOD, OVER, SILENT, UNUSED, WITHIN, Story
+from controller.telling import newest, tell
+from tests import tales
+
+
+def told(name: str) -> Story:
+    tale = tales.TALES[name]()
+    return tell(tale.written, tale.number)
+
+
+def at(tale: tales.Tale, t: float) -> Story:
+    """The story as it stood ``t`` seconds after T0."""
+    now = tale.t0_at + t
+    return tell([row for row in tale.written if row.at <= now], tale.number, now)
+
+
+def test_the_figures_of_a_revert_are_the_moments_of_its_rows() -> None:
+    figures = told("reverted").figures
+    assert (figures.seen_s, figures.deploy_s, figures.verdict_s) == (0.8, 3.8, 14.6)
+    assert (figures.traffic_off_s, figures.nodes_back_s, figures.exposure_s) == (0.4, 1.9, 20.4)
+    assert (figures.harmed, figures.clients) == (21, 17)
+
+
+def test_a_revert_says_who_serves_what_git_got_and_what_is_not_tried_again() -> None:
+    story = told("reverted")
+    assert story.sentence == story.rollout.why
+    assert story.after.startswith("prod is back on b02d5a1 by revert commit e41b07d; artefact ")
+    assert [entry.app for entry in story.quarantine] == ["mqtt"]
+    assert [one.command for one in story.advice] == [
+        "turnabout show prod 42 --samples errors",
+        "git switch -c fix 7c1e9f4",
+        'turnabout retry prod 7c1e9f4 --reason "WHY"',
+    ]
+    assert story.kept is True
+
+
+def test_until_git_has_answered_the_story_says_that_it_will_get_the_commit() -> None:
+    tale = tales.reverted()
+    story = tell([row for row in tale.written if row.kind != "git"], 42)
+    assert "git does not have the revert commit yet" in story.after
+
+
+def test_a_promotion_has_no_exposure_and_needs_no_revert_budget() -> None:
+    story = told("promoted")
+    assert story.figures.exposure_s is None
+    assert [(spent.name, spent.state) for spent in story.spent] == [
+        ("deploy", WITHIN),
+        ("watch", WITHIN),
+        ("revert", UNUSED),
+    ]
+    assert [span.name for span in story.spans] == ["staging", "DEPLOYING", "WATCHING", "settling", "PROMOTED"]
+    assert set(story.nodes.values()) == {"candidate"}
+    assert story.quarantine == ()
+
+
+def test_a_held_rollout_leaves_git_and_quarantine_alone() -> None:
+    story = told("held")
+    assert story.phase is Phase.HELD
+    assert story.git is None
+    assert story.quarantine == ()
+    assert story.after.endswith("It is tried once more by itself.")
+    assert story.advice[0].command.startswith("turnabout retry prod 7c1e9f4")
+
+
+def test_a_second_blind_try_waits_for_a_person() -> None:
+    tale = tales.held()
+    rows = [
+        again(row) if row.kind == "rollout" and row.body["rollout"]["number"] == 42 else row for row in tale.written
+    ]
+    assert "not tried again until somebody asks" in tell(rows, 42).after
+
+
+def again(row: Row) -> Row:
+    return replace(row, body={**row.body, "rollout": {**row.body["rollout"], "attempt": 2}})
+
+
+def test_a_stuck_node_is_named_with_the_command_that_ends_it_and_breaks_the_promise() -> None:
+    story = told("stuck")
+    assert story.nodes["dfw-a"] == SILENT
+    assert [one.command for one in story.advice] == ["turnabout node replace prod dfw-a"]
+    assert story.spent[2].state == OVER
+    assert story.kept is False
+
+
+def test_behind_a_one_way_door_nothing_goes_back_and_a_person_decides() -> None:
+    story = told("frozen")
+    assert story.spent[2].state == UNUSED
+    assert story.kept is None
+    assert [one.command.split()[1] for one in story.advice] == ["approve", "switch"]
+
+
+def test_a_first_release_waits_for_an_approval_and_has_no_clock_yet() -> None:
+    story = told("waiting")
+    assert (story.t, story.t0_at, story.gone_by) == (None, None, None)
+    assert story.advice[0].command == 'turnabout approve prod --reason "WHY"'
+    assert set(story.nodes.values()) == {"not seen"}
+
+
+def test_while_watching_the_sentence_says_what_looks_worse_and_when_it_is_gone() -> None:
+    story = at(tales.reverted(), 14.5)
+    assert story.phase is Phase.WATCHING
+    assert story.sentence.startswith("The check errors on mqtt looks worse on the candidate than on last good (")
+    assert story.gone_by == tales.T0_AT + 180
+    watch = story.spent[1]
+    assert (watch.state, watch.used, watch.left) == ("running", 10.7, 49.3)
+
+
+def test_a_candidate_that_crashed_was_never_watched() -> None:
+    story = told("crashed")
+    assert story.figures.deploy_s is None
+    assert story.figures.verdict_s is None
+    assert [spent.state for spent in story.spent] == [WITHIN, UNUSED, WITHIN]
+    assert [moment.kind for moment in story.moments if moment.kind == "lead"] == ["lead"]
+    assert "no revert commit is needed" in story.after
+
+
+def test_the_verdict_shown_is_the_one_that_decided_not_the_last_one_made() -> None:
+    tale = tales.reverted()
+    late = tales.reverted()
+    late.looks(late.t + 1, judge=True)
+    assert len(late.written) > len(tale.written)
+    assert tell(late.written, 42).verdict == tell(tale.written, 42).verdict
+
+
+def test_on_another_clock_the_seconds_go_on_from_the_ledgers_own_time() -> None:
+    tale = tales.Tale((tales.mqtt(tales.BAD, tales.GOOD),), tales.BAD, tales.SUBJECT)
+    tale.begins()
+    tale.deploys()
+    tale.looks(10.3)
+    rollout = replace(tale.rollout, clock="boot-2", t0=None, watch_from=None, phase=Phase.REVERTING, cause=Cause.BLIND)
+    tale.t = 12.0
+    tale.write("rollout", {"rollout": written(ROLLOUTS, replace(rollout, entered_at=7.0)), "event": "reverting"})
+    story = tell(tale.written, 42)
+    assert story.marks["turn"] == 12.0
+    assert story.figures.deploy_s == 3.8
+
+
+def test_two_applications_go_back_together_and_only_the_guilty_one_is_quarantined() -> None:
+    story = told("both")
+    assert story.app == "mqtt + c360"
+    assert [entry.app for entry in story.quarantine] == list(story.rollout.guilty) == ["mqtt"]
+    assert set(story.shares) == {"mqtt/BOS", "mqtt/DFW", "c360/region"}
+
+
+def test_the_paths_of_all_nodes_are_whole_and_end_on_last_good() -> None:
+    story = told("reverted")
+    for path in story.paths.values():
+        assert all(a.end == b.begin and a.name != b.name for a, b in pairwise(path))
+        assert path[-1].name == LAST_GOOD
+    assert story.paths["bos-a"][-1].begin == story.marks["nodes_back"]
+
+
+def test_the_last_twelve_rollouts_of_the_same_application_come_with_it() -> None:
+    past = told("reverted").past
+    assert [one.number for one in past] == list(range(31, 43))
+    assert [one.seconds for one in past[-2:]] == [13.0, 20.4]
+
+
+def test_a_rollout_that_is_not_there_is_refused_with_those_that_are() -> None:
+    tale = tales.reverted()
+    with pytest.raises(Refused, match="showing rollout 99: the ledger has rollouts 1 to 42"):
+        tell(tale.written, 99)
+    with pytest.raises(Refused, match="no rollout yet"):
+        tell([], 1)
+    assert newest([]) is None
+
+
+def test_an_overview_says_what_runs_for_good_who_holds_it_and_what_is_never_tried_again() -> None:
+    tale = tales.reverted()
+    tale.order(60.0, "hold", "the night shift", "the line is moving")
+    overview = survey("prod", tale.written, tales.T0_AT + 100)
+    running = overview.running[0]
+    assert running.release is not None
+    assert (running.app, running.release.commit, running.rollout) == ("mqtt", tales.GOOD, 41)
+    assert overview.hold is not None
+    assert [entry.rollout for entry in overview.quarantine] == [34, 42]
+    assert overview.current is not None
+    assert overview.current.phase is Phase.REVERTED
+
+
+def test_an_overview_of_an_empty_ledger_says_nothing_wrong() -> None:
+    overview = survey("dev", [], 0.0)
+    assert overview.running == ()
+    assert overview.current is None
