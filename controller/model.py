@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from environments import Budget
+from environments import Budget, Judge
 
 BASE_WEIGHT = 100
 """The weight every server has when no rollout leases another one."""
@@ -166,6 +166,8 @@ class Rollout:
     generation: int
     clock: str
     """Boot id of the controller's machine: times below mean nothing to a controller on another clock."""
+    judge: Judge = Judge(alpha=0.01, silence=5.0)
+    """What its verdict is measured by, as the environment stated it when it began."""
     phase: Phase = Phase.PENDING
     entered_at: float = 0.0
     why: str = ""

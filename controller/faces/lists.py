@@ -15,7 +15,8 @@ from controller.faces import screen, words
 from controller.faces.checks import check_rows, evidence_of
 from controller.faces.terminal import UNICODE, Glyphs, Prose, heading, shown
 from controller.looks import Look
-from controller.model import Phase
+from controller.model import Outcome, Phase
+from controller.rejudge import Judged
 from controller.standing import Quarantined
 from controller.story import CANDIDATE, LAST_GOOD, Overview, Past, Story
 from controller.verdict import count
@@ -201,3 +202,14 @@ def kept(calls: Sequence[Mapping[str, Any]], logs: Mapping[str, Sequence[str]], 
     for node, lines in sorted(logs.items()):
         sections += ["", Text(f"the last lines that {node} logged", "head"), *(Text(line, "quiet") for line in lines)]
     return shown(Group(*sections), g)
+
+
+def judged(number: int, recorded: Phase, said: Sequence[Judged], g: Glyphs = UNICODE) -> RenderableType:
+    """What judges make of a recorded rollout, beside how it ended."""
+    drawn = table("JUDGE", "SAYS", "AFTER T0", "WHY", right=("AFTER T0",), wide="WHY")
+    for one in said:
+        style = {Outcome.FAIL: "harm.strong", Outcome.PASS: "fine"}.get(one.outcome, "bold")
+        drawn.add_row(Text(one.judge), Text(str(one.outcome), style), Text(words.seconds(one.at)), Prose(one.why))
+    ended, again = (f"rollout {number} ended {recorded}", "bold"), ("; judged again on what was recorded", "quiet")
+    title = Text.assemble(ended, again)
+    return shown(Group(title, drawn), g)
