@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from environments import Budget, Judge
 
+USUAL = Judge(alpha=0.01, silence=5.0)
 BASE_WEIGHT = 100
 """The weight every server has when no rollout leases another one."""
 
@@ -166,7 +167,7 @@ class Rollout:
     generation: int
     clock: str
     """Boot id of the controller's machine: times below mean nothing to a controller on another clock."""
-    judge: Judge = Judge(alpha=0.01, silence=5.0)
+    judge: Judge = USUAL
     """What its verdict is measured by, as the environment stated it when it began."""
     phase: Phase = Phase.PENDING
     entered_at: float = 0.0
