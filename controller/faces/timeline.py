@@ -15,7 +15,7 @@ from controller.faces import words
 from controller.faces.curves import HIGH, evidence_row, judged
 from controller.faces.svg import LEFT, LETTER, RIGHT, WIDTH, Axis, across, label, rect, stairs
 from controller.model import Phase
-from controller.story import CANDIDATE, LAST_GOOD, SILENT, STARTING, STOPPING, UNSEEN, Span, Story
+from controller.story import CANDIDATE, EMPTY, LAST_GOOD, SILENT, STARTING, STOPPING, UNSEEN, Span, Story
 
 PATTERNS = """<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs>
 <pattern id="starting" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
@@ -33,6 +33,7 @@ FILL = {
     STOPPING: 'fill="url(#stopping)"',
     SILENT: 'fill="url(#silent)"',
     UNSEEN: 'fill="var(--track)"',
+    EMPTY: 'fill="none" stroke="var(--faint)"',
 }
 SWATCH = {
     CANDIDATE: "background:var(--cand)",
@@ -41,6 +42,7 @@ SWATCH = {
     STOPPING: "background:repeating-linear-gradient(-45deg,var(--good) 0 3px,var(--good-bg) 3px 6px)",
     SILENT: "background:radial-gradient(var(--warn) 35%,var(--warn-bg) 40%) 0 0/5px 5px",
     UNSEEN: "background:var(--track)",
+    EMPTY: "border:1px solid var(--faint)",
 }
 PHASE_FILL = {
     "staging": ("track", "soft"),
@@ -84,7 +86,7 @@ def drawn(story: Story) -> str:
 def key(story: Story) -> str:
     ran = [span.name for spans in story.paths.values() for span in spans]
     states = [LAST_GOOD, STARTING, CANDIDATE, STOPPING]
-    states += [state for state in (SILENT, UNSEEN) if state in ran]
+    states += [state for state in (SILENT, UNSEEN, EMPTY) if state in ran]
     return "".join(f'<span><i style="{SWATCH[state]}"></i>{state}</span>' for state in states)
 
 
@@ -215,7 +217,7 @@ def phases_row(story: Story, scale: Axis, y: float) -> str:
 
 def share_row(story: Story, scale: Axis, y: float, key: str, name: str) -> str:
     high, most = 22.0, max((tick.shares.get(key, 0.0) for tick in story.ticks), default=0.0)
-    out = [label(0, y + 15, f"{name} traffic"[:17], "head")]
+    out = [label(0, y + 15, f"{name} traffic" if len(name) < 9 else name[:16], "head")]
     out.append(rect(scale, (scale.begin, scale.end), y, high, 'fill="var(--good-bg)"'))
     last = scale.end if story.over else story.t or 0.0
     steps = [(tick.t, tick.shares.get(key, 0.0)) for tick in story.ticks]
