@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from controller.model import Cause, Check, Finding, Lane, Outcome, Phase, Rollout, Verdict
 from controller.plan import BLIND_TRIES
-from controller.story import CANDIDATE, SUSPICIOUS, GitSaid
+from controller.remedies import REMEDIES
+from controller.story import CANDIDATE, SUSPICIOUS, Advice, GitSaid
 from controller.verdict import percent, rate
 
 
@@ -174,6 +175,11 @@ AFTER = {
     Phase.SUPERSEDED: after_superseded,
     Phase.STUCK: after_stuck,
 }
+
+
+def advice(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[str, str]) -> tuple[Advice, ...]:
+    """What a person can do now, most likely first; empty where nothing is to be done."""
+    return tuple(REMEDIES[rollout.phase](rollout, verdict, nodes))
 
 
 def hexadecimal(digest: str) -> str:

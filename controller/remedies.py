@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from controller.advice import candidate, last_good
 from controller.model import Cause, Outcome, Phase, Rollout, Verdict
 from controller.story import CANDIDATE, LAST_GOOD, Advice
 
 BECAUSE = '--reason "WHY"'
 
 
-def advice(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[str, str]) -> tuple[Advice, ...]:
-    """What a person can do now, most likely first; empty where nothing is to be done."""
-    return tuple(ADVICE[rollout.phase](rollout, verdict, nodes))
-
-
 Telling = Iterator[Advice]
+
+
+def candidate(rollout: Rollout) -> str:
+    return rollout.commit[:7]
 
 
 def advise_pending(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[str, str]) -> Telling:
@@ -40,7 +38,7 @@ def advise_turning(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[str
 
 def advise_promoted(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[str, str]) -> Telling:
     if not rollout.stays and all(lane.base is not None for lane in rollout.lanes):
-        says = f"Take it back all the same: every node has {last_good(rollout)} on its disk"
+        says = "Take it back all the same: every node has the release before it on its disk"
         yield Advice(says, f"turnabout revert {rollout.environment} {BECAUSE}")
 
 
@@ -80,7 +78,7 @@ def advise_stuck(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[str, 
     yield Advice("See what answers and what does not", "turnabout doctor")
 
 
-ADVICE = {
+REMEDIES = {
     Phase.PENDING: advise_pending,
     Phase.DEPLOYING: advise_in_flight,
     Phase.WATCHING: advise_in_flight,

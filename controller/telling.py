@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from controller import news, rows
-from controller.advice import after, asks, kind_of, sentence
+from controller.advice import advice, after, asks, kind_of, sentence
 from controller.errors import Refused
 from controller.figures import figures, marked, spent
 from controller.model import CLOSED, IN_FLIGHT, Phase, Rollout, Verdict
 from controller.moments import chapter, moments
 from controller.past import past
-from controller.remedies import advice
 from controller.rows import Row
 from controller.standing import Standing, quarantined
 from controller.story import (
