@@ -16,7 +16,9 @@ from controller.standing import Quarantined
 CANDIDATE, LAST_GOOD, STARTING, STOPPING, SILENT = "candidate", "last good", "starting", "stopping", "silent"
 UNSEEN = "not seen"
 """A node that no look has reached yet."""
-NODE_STATES = (CANDIDATE, STARTING, LAST_GOOD, STOPPING, SILENT, UNSEEN)
+EMPTY = "empty"
+"""A node that runs nothing, because there is no last good."""
+NODE_STATES = (CANDIDATE, STARTING, LAST_GOOD, STOPPING, SILENT, UNSEEN, EMPTY)
 
 COMING, RUNNING, WITHIN, OVER, UNUSED = "coming", "running", "within", "over", "unused"
 """What can be said of a budget."""
@@ -111,7 +113,9 @@ class Judged:
 
     @property
     def suspicious(self) -> bool:
-        return self.finding.outcome is Outcome.FAIL or (self.finding.evidence or 0.0) >= SUSPICIOUS
+        if self.finding.outcome is Outcome.WAIT:
+            return (self.finding.evidence or 0.0) >= SUSPICIOUS
+        return self.finding.outcome is Outcome.FAIL
 
 
 @dataclass(frozen=True, slots=True)

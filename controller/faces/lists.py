@@ -10,13 +10,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from controller.advice import BECAUSE, hexadecimal
+from controller.advice import hexadecimal
 from controller.faces import screen, words
 from controller.faces.checks import check_rows, evidence_of
 from controller.faces.terminal import UNICODE, Glyphs, Prose, heading, shown
 from controller.looks import Look
 from controller.model import Outcome, Phase
 from controller.rejudge import Judged
+from controller.remedies import BECAUSE
 from controller.standing import Quarantined
 from controller.story import CANDIDATE, LAST_GOOD, Overview, Past, Story
 from controller.verdict import count

@@ -200,14 +200,14 @@ def test_an_overview_of_an_empty_ledger_says_nothing_wrong() -> None:
 def test_waiting_for_less_is_no_news_and_waiting_for_something_else_is() -> None:
     tale = tales.waiting()
     for t, waits in (
-        (-1.0, "b, which is copying; c, which is copying"),
-        (-0.8, "c, which is copying"),
+        (-1.0, "b, which is copying; c, which does not answer"),
+        (-0.8, "c, which does not answer"),
         (-0.5, "d, which is lost"),
     ):
         tale.moves(t, replace(tale.rollout, why=f"Waits for {waits}."), "waiting")
     texts = [moment.text for moment in tell(tale.written, 1).moments]
-    assert "Waits for b, which is copying; c, which is copying." in texts
-    assert "Waits for c, which is copying." not in texts
+    assert "Waits for b, which is copying; c, which does not answer." in texts
+    assert "Waits for c, which does not answer." not in texts
     assert texts[-1] == "Waits for d, which is lost."
 
 
@@ -245,3 +245,25 @@ def test_a_watch_that_ends_at_the_look_after_its_budget_kept_it() -> None:
     assert story.spent[1].used == 60.02
     assert story.spent[1].state == WITHIN
     assert story.kept is True
+
+
+def test_a_first_release_finds_its_nodes_empty_and_leaves_them_so() -> None:
+    tale = tales.Tale((tales.mqtt(tales.BAD, None),), tales.BAD, tales.SUBJECT, number=1)
+    tale.begins()
+    tale.sets("stopping", *tale.rollout.nodes)
+    tale.looks(0.3)
+    assert set(tell(tale.written, 1).nodes.values()) == {"empty"}
+    tale.sets("starting", *tale.rollout.nodes)
+    tale.looks(1.3)
+    tale.turns(2.0, Cause.BLIND, "Nobody knows.", "nobody knows")
+    tale.closes(3.0, Phase.HELD, "held")
+    story = tell(tale.written, 1)
+    assert set(story.nodes.values()) == {"empty"}
+    assert [span.name for span in story.paths["bos-a"]] == ["empty", "starting", "empty"]
+
+
+def test_what_a_verdict_passed_is_not_called_suspicious() -> None:
+    judged = told("promoted").checks[0]
+    assert not replace(judged, finding=replace(judged.finding, evidence=15.0)).suspicious
+    judged = at(tales.reverted(), 14.5).checks[0]
+    assert judged.suspicious
