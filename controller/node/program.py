@@ -38,6 +38,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NoReturn
 from urllib.parse import urlsplit
@@ -1014,10 +1015,18 @@ class Loop:
 
     def turn(self, seconds: float) -> None:
         for key, _ in self.selector.select(max(0.0, seconds)):
-            key.data()
+            self._call(key.data)
         now = time.monotonic()
         for wire in [wire for wire in self.wires if now >= wire.deadline]:
-            wire.finish(None)
+            self._call(partial(wire.finish, None))
+
+    @staticmethod
+    def _call(ready: Callable[[], None]) -> None:
+        """What somebody said must not end the node program, for the application would end with it."""
+        try:
+            ready()
+        except Exception as problem:
+            say("unexpected", why=repr(problem), where=str(ready))
 
     def ask(
         self, address: Path | tuple[str, int], words: bytes, seconds: float, done: Callable[[bytes | None], None]
@@ -1403,6 +1412,7 @@ class Serve:
         self.restarts, self.pause = 0, 0.0
         self.start_at = self.save_at = self.beat_at = self.ready_at = self.look_at = self.rotate_at = 0.0
         self.metrics_waiters: list[Callable[[str | None], None]] = []
+        self.web: socket.socket | None = None
         self.events.drained = lambda server: self.balancer is not None and server in self.balancer.drained
 
     # ---- the state
@@ -1722,14 +1732,22 @@ class Serve:
         log.setblocking(False)
         self.loop.serve(control, b"\n", self.answer_command)
         self.loop.watch(log, selectors.EVENT_READ, lambda: self.read_log(log))
-        sockets = [control, log]
-        if observe := self.node.facts.get("observe"):
-            web = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            web.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            web.bind((observe.get("bind", self.node.facts["bind"]), observe["port"]))
+        return [control, log]
+
+    def listen_http(self) -> None:
+        """Serve observe; if its port is taken, the application runs nevertheless, and this is tried again."""
+        observe = self.node.facts.get("observe")
+        if not observe or self.web:
+            return
+        web = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        web.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            web.bind((self.node.facts["bind"], observe["port"]))
             self.loop.serve(web, b"\r\n\r\n", self.answer_http)
-            sockets.append(web)
-        return sockets
+            self.web = web
+        except OSError as problem:
+            web.close()
+            say("observe not served", port=observe["port"], why=str(problem))
 
     def run(self) -> None:
         adopt_orphans()
@@ -1786,6 +1804,7 @@ class Serve:
         if now >= self.rotate_at:
             self.rotate_at = now + 2.0
             self.rotate_log()
+            self.listen_http()
         return self._patience()
 
     def _patience(self) -> float:

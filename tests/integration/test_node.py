@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -513,6 +514,22 @@ def test_observe_needs_the_token_and_tells_state_counts_and_metrics_in_one_answe
     assert pulled["since"] < pulled["boottime"] <= program.boottime()
     code, said = site.verb("observe")
     assert code == 0 and set(said) == set(pulled) | {"ok", "error"}
+
+
+def test_an_observe_port_taken_by_somebody_else_keeps_no_application_from_running(cold: Site) -> None:
+    port = cold.facts["observe"]["port"]
+    with socket.create_server(("127.0.0.1", port)):
+        cold.start()
+        cold.promote(OLD, "first")
+
+    def answers() -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
+            sock.sendall(b"GET /observe HTTP/1.1\r\n\r\n")
+            return b"401" in sock.recv(999)
+        return False
+
+    eventually(answers)
+    assert cold.serves(OLD)["restarts"] == 0
 
 
 def test_metrics_of_a_hanging_application_are_missing_and_hold_up_nothing(site: Site) -> None:
