@@ -1150,7 +1150,7 @@ class Balancer:
         self.servers_up: dict[str, bool] = {}
         self.wanted: dict[str, int] = {}
         self.drained: frozenset[str] = frozenset()  # servers that a lease holds at 0
-        self.homes: dict[str, set[str]] = {}  # drained tcp server → clients that were on it
+        self.drained_since: dict[str, float] = {}  # drained tcp server → since when it has taken nobody
         self.waiters: list[Callable[[], None]] = []
         self.busy, self.rounds = False, 0
 
@@ -1194,7 +1194,8 @@ class Balancer:
             return
         self.dropped = int(known.get("DroppedLogs", 0))
         if known["Pid"] != self.pid:
-            self.pid, self.since, self.homes = known["Pid"], boottime() - float(known.get("Uptime_sec", 0)), {}
+            self.pid, self.since = known["Pid"], boottime() - float(known.get("Uptime_sec", 0))
+            self.drained_since = {}
             say("balancer seen", pid=self.pid)
         names, *rows = (line.split(",") for line in ("pxname" + table).splitlines() if line)
         for row in rows:
@@ -1212,19 +1213,21 @@ class Balancer:
             weight = self.weights.get(server, wanted)
             if weight != wanted:
                 commands.append(f"set weight {server} {wanted}")
-            lingering = server in self.drained and self.sessions.get(server)
-            if wanted == 0 and (weight or lingering) and server.partition("/")[0] in self.tcp:
-                self.homes.setdefault(server, set()).update(self.events.clients_on(server))
-                commands.append(f"shutdown sessions server {server}")  # after the weight, or they would come back
+            if wanted == 0 and server.partition("/")[0] in self.tcp:
+                self.drained_since.setdefault(server, boottime())
+                if weight or (server in self.drained and self.sessions.get(server)):
+                    commands.append(f"shutdown sessions server {server}")  # after the weight, or they would come back
         return commands
 
     def _bring_home(self) -> None:
-        """Where a drained server takes connections again, let the clients that were on it reconnect: they hash to it.
+        """Where a drained server takes connections again, let whoever came meanwhile reconnect: who belongs there goes.
 
-        Others stay where they are; so does everybody whose connection is not known from the log."""
-        risen = [s for s in self.homes if self.wanted.get(s) and self.weights.get(s) and self.servers_up.get(s)]
-        clients = {client for server in risen for client in self.homes.pop(server)}
-        sources = {source for client in clients for source in self.events.sources(client, risen)}
+        Not only those that this balancer had seen on it: a client that was thrown off comes back through any balancer
+        of the zone. Sessions older than the drain stay; so does everybody whose connection is not known from the log.
+        """
+        since = self.drained_since
+        risen = [s for s in since if self.wanted.get(s) and self.weights.get(s) and self.servers_up.get(s)]
+        sources = {source for server in risen for source in self.events.elsewhere(server, since.pop(server))}
         if not sources:
             return
 
@@ -1290,7 +1293,7 @@ class Events:
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str, str], Row] = {}
         self.samples: deque[Json] = deque(maxlen=40)
-        self.connected: dict[str, tuple[str, str]] = {}  # client → (backend/server, source)
+        self.connected: dict[str, tuple[str, str, float]] = {}  # client → (backend/server, source, since)
         self.drained: Callable[[str], bool] = lambda server: False
         self.patterns: tuple[str, ...] = ()
         self._classes: dict[str, str] = {}
@@ -1319,7 +1322,7 @@ class Events:
                 bad = int(code) >= 500 or int(code) == -1 or termination.startswith("S")
                 self._count(backend, server, self.class_of(path), client, bad, took, at, int(code), path)
             elif kind == "tcp":
-                self._session(f"{backend}/{server}", code, client, how.strip() == "start")
+                self._session(f"{backend}/{server}", code, client, how.strip() == "start", at)
                 if how.strip() == "end":
                     bad = termination.startswith("S") and not self.drained(f"{backend}/{server}")
                     self._count(backend, server, "other", client, bad, took, at, termination, path)
@@ -1346,19 +1349,21 @@ class Events:
                 {"at": round(at, 3), "server": server, "path": path, "status": status, "client": client, "ms": ms}
             )
 
-    def _session(self, server: str, source: str, client: str, begins: bool) -> None:
+    def _session(self, server: str, source: str, client: str, begins: bool, at: float) -> None:
         known = self.connected.get(client)
         if begins and (known or len(self.connected) < self.KNOWN_CLIENTS):
-            self.connected[client] = (server, source)
+            self.connected[client] = (server, source, at)
         elif not begins and known and known[1] == source:
             del self.connected[client]
 
-    def clients_on(self, server: str) -> set[str]:
-        return {client for client, (where, _) in self.connected.items() if where == server}
-
-    def sources(self, client: str, already_home: Iterable[str]) -> list[str]:
-        known = self.connected.get(client)
-        return [known[1]] if known and known[0] not in already_home else []
+    def elsewhere(self, server: str, since: float) -> list[str]:
+        """Where those come from that connected since then to another server of the same backend."""
+        backend = server.partition("/")[0]
+        return [
+            source
+            for where, source, began in self.connected.values()
+            if began >= since and where != server and where.partition("/")[0] == backend
+        ]
 
     def listed(self) -> list[Json]:
         return [
