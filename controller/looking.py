@@ -14,7 +14,6 @@ from controller import rows, samples, verdict
 from controller.model import IN_FLIGHT, NodeView, Rollout, Verdict
 from controller.samples import Sample, Telemetry
 from controller.verdict import Judgement, Terms
-from environments import Judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +102,12 @@ class Looking:
             self.judgements[lane.app] = verdict.look(self.judgements[lane.app], lane, look)
         self.harmed = self.harmed.plus(looks)
 
-    def verdict(self, rollout: Rollout, judge: Judge, now: float, ended: bool) -> Verdict | None:
+    def verdict(self, rollout: Rollout, now: float, ended: bool) -> Verdict | None:
         """What the samples of ``rollout`` prove now; None before anything could be measured."""
         if rollout.number != self._number or rollout.t0 is None:
             return None
         since = rollout.watch_from if rollout.watch_from is not None else rollout.t0
-        terms = Terms(judge.alpha, judge.smallest_harm, now - since, ended)
+        terms = Terms(rollout.judge.alpha, rollout.judge.smallest_harm, now - since, ended)
         return verdict.verdict(rollout.lanes, self.judgements, terms)
 
     def evidence(self) -> dict[str, float]:

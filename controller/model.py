@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from environments import Budget
+from environments import Budget, Judge
 
+USUAL = Judge(alpha=0.01, silence=5.0)
 BASE_WEIGHT = 100
 """The weight every server has when no rollout leases another one."""
 
@@ -191,6 +192,8 @@ class Rollout:
     settled: bool = False
     heading: Phase | None = None
     """What a STUCK rollout is still working on."""
+    judge: Judge = USUAL
+    """What its verdict is measured by, as the environment stated it when it began."""
 
     @property
     def token(self) -> str:
