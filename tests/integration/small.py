@@ -32,7 +32,6 @@ from controller.site import Site, load_site
 from environments import Environment, from_folder
 from infra.local.platform import Platform, up
 from infra.outputs import to_json
-
 from tests.integration import toy
 from tests.integration.crowd import Crowd, Gate
 
@@ -246,11 +245,17 @@ class Place:
         phases = [body["phase"] for body in of if body["number"] == number]
         return [phase for i, phase in enumerate(phases) if i == 0 or phases[i - 1] != phase]
 
+    def owes_nothing(self) -> bool:
+        """Whether git was told everything."""
+        standing = self.chronicle.read().standing
+        return not standing.owed_reverts and not standing.owed_notes
+
     def node(self, name: str) -> Json:
         """What the node itself says of its application, asked past every gate."""
         described = next(n for n in self.small.platform.outputs[self.name].nodes if n.name == name)
         headers = {"Authorization": f"Bearer {described.observe_token}"}
-        with urllib.request.urlopen(urllib.request.Request(described.observe_url, headers=headers), timeout=3) as answer:
+        asked = urllib.request.Request(described.observe_url, headers=headers)
+        with urllib.request.urlopen(asked, timeout=3) as answer:
             app: Json = json.load(answer)["apps"][described.app]
             return app
 

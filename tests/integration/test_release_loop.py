@@ -1,4 +1,4 @@
-"""The release loop on real parts, one row of the outcome table after the other, each with the sentence that people read.
+"""The release loop on real parts, one row of the outcome table after the other, each with the sentence people read.
 
 One controller leads one environment of two applications through the whole file, as it would through a busy day; each
 test begins from what the one before left promoted. What goes wrong around the loop is in ``tests/faults``.
@@ -18,7 +18,6 @@ from controller.keys import revert_key
 from controller.model import Phase, Rollout
 from controller.sources.gitcli import Git
 from infra.local.servers import ServerMissing, find_git_daemon, find_haproxy
-
 from tests.integration import toy
 from tests.integration.small import SIDE, TOY, Place, begin, discard, git, wait
 
@@ -73,7 +72,7 @@ def waits(place: Place, app: str, reason: str) -> str:
     return wait(f"{app} waits: {reason}", told)
 
 
-# ---- from nothing to a first release ----------------------------------------------------------------------------------
+# ---- from nothing to a first release --------------------------------------------------------------------------------
 
 
 def test_a_first_release_waits_for_a_person_and_then_runs_everywhere(place: Place) -> None:
@@ -100,7 +99,7 @@ def test_a_first_release_waits_for_a_person_and_then_runs_everywhere(place: Plac
     assert place.turnabout("watch", "one", "--once")[0] == 0
 
 
-# ---- measured harm ----------------------------------------------------------------------------------------------------
+# ---- measured harm --------------------------------------------------------------------------------------------------
 
 
 def test_harm_goes_back_and_git_says_so_and_the_same_bits_are_not_tried_again_until_somebody_asks(place: Place) -> None:
@@ -126,7 +125,7 @@ def test_harm_goes_back_and_git_says_so_and_the_same_bits_are_not_tried_again_un
     assert place.turnabout("watch", "one", "--once")[0] == 2
 
     again = place.change("Answer odd numbers all the same", toy.harm("one"))
-    said = waits(place, "toy", "quarantined")
+    said = waits(place, "toy", f"{again[:7]} waits: quarantined")
     assert said == f"toy {again[:7]} waits: quarantined by rollout {rollout.number}: {rollout.why}"
     assert place.rollout(again) is None
     code, said = place.turnabout("plan", "one")
@@ -168,8 +167,10 @@ def test_books_that_do_not_balance_are_harm_although_every_answer_is_right(place
 
 
 def test_of_two_applications_in_a_commit_only_the_guilty_one_is_reverted_and_the_other_follows(place: Place) -> None:
+    last = place.chronicle.read().standing.rollout
+    assert last is not None
     both = place.commit("Change both", {"toy": [toy.harm("two")], "side": [toy.good("kinder")]})
-    rollout = place.until(both, Phase.REVERTED)
+    rollout = place.reaches(last.number + 1, Phase.REVERTED)
     assert sorted(lane.app for lane in rollout.lanes) == ["side", "toy"]
     assert rollout.guilty == ("toy",)
     message = reverted_in_git(place, rollout)
@@ -183,7 +184,7 @@ def test_of_two_applications_in_a_commit_only_the_guilty_one_is_reverted_and_the
     assert candidate(rollout) in place.chronicle.read().standing.quarantine
 
 
-# ---- a release that is right ------------------------------------------------------------------------------------------
+# ---- a release that is right ----------------------------------------------------------------------------------------
 
 
 def test_settings_alone_are_a_release_like_any_other(place: Place) -> None:
@@ -210,7 +211,7 @@ def test_a_newer_commit_in_flight_takes_over_from_last_good(place: Place) -> Non
     assert place.head() == newer
 
 
-# ---- could not look ---------------------------------------------------------------------------------------------------
+# ---- could not look -------------------------------------------------------------------------------------------------
 
 
 def test_a_node_that_cannot_be_looked_at_ends_the_attempt_and_a_second_time_a_person_is_asked(place: Place) -> None:
@@ -234,7 +235,7 @@ def test_a_node_that_cannot_be_looked_at_ends_the_attempt_and_a_second_time_a_pe
     assert place.until(commit, Phase.PROMOTED).number == last.number + 3
 
 
-# ---- people -----------------------------------------------------------------------------------------------------------
+# ---- people ---------------------------------------------------------------------------------------------------------
 
 
 def test_abort_in_flight_leaves_git_alone(place: Place) -> None:
@@ -290,7 +291,7 @@ def test_a_hold_lets_nothing_start_and_ends_what_is_in_flight_until_it_is_resume
     assert place.turnabout("resume", "one", "--reason", "again") == (2, "one is not held.\n")
 
 
-# ---- what is not the release's own --------------------------------------------------------------------------------------
+# ---- what is not the release's own ----------------------------------------------------------------------------------
 
 
 def test_a_port_that_somebody_else_took_is_named_and_last_good_comes_back_when_it_is_free(place: Place) -> None:
@@ -336,7 +337,7 @@ def test_behind_a_one_way_door_harm_freezes_the_roll_and_a_person_decides(place:
     assert place.head() == commit
 
 
-# ---- two controllers, and the end ---------------------------------------------------------------------------------------
+# ---- two controllers, and the end -----------------------------------------------------------------------------------
 
 
 def test_a_second_controller_refuses(place: Place) -> None:
