@@ -79,6 +79,31 @@ def take_over(rollout: Rollout, generation: int, clock: str, now: float) -> Roll
     return rollout
 
 
+def reconciled(kept: Rollout, decided: Rollout) -> Rollout:
+    """The row that may follow ``kept``, if ``decided`` was decided and acted upon without knowing that it was kept.
+
+    A ledger can keep a row and lose its answer. What then led back leads back still, by the way that is open: from
+    PROMOTED as a return, from in flight by reverting, so that every node is asked. Behind a one-way door it stays.
+    """
+    same = kept.number == decided.number
+    if same and kept.phase is Phase.PROMOTED and Phase.REVERTING in way_of(decided):
+        phase = Phase.RETURNING
+    elif same and kept.phase in IN_FLIGHT and decided.phase in CLOSED:
+        phase = Phase.REVERTING
+    elif same and kept.phase is Phase.PROMOTED and decided.phase is Phase.STUCK and decided.heading is None:
+        return kept
+    else:
+        return decided
+    return replace(
+        kept, phase=phase, heading=None, entered_at=decided.entered_at, why=decided.why, short=decided.short,
+        cause=decided.cause, guilty=decided.guilty, verdict_at=decided.verdict_at, orders_read=decided.orders_read,
+    )  # fmt: skip
+
+
+def way_of(rollout: Rollout) -> tuple[Phase | None, ...]:
+    return rollout.phase, rollout.heading
+
+
 def watch_end(rollout: Rollout) -> float:
     """When the watch is over, at the latest when deploy and watch are both used up."""
     assert rollout.watch_from is not None

@@ -14,7 +14,6 @@ from controller import rows, samples, verdict
 from controller.model import IN_FLIGHT, NodeView, Rollout, Verdict
 from controller.samples import Sample, Telemetry
 from controller.verdict import Judgement, Terms
-from environments import Judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +68,15 @@ class Looking:
                 self._fold(rollout, tuple(rows.read(rows.SAMPLES, look) for look in row.body["looks"]))
 
     def with_baseline(self, rollout: Rollout) -> Rollout:
-        """The rollout with what last good's slowest twentieth takes, measured before anything leaves it."""
+        """The rollout with how slow and how often bad last good is, measured before anything leaves it."""
         lanes = tuple(
-            replace(lane, slow_above_ms=samples.slow_above(lane, self.telemetry)) for lane in rollout.lanes
-        )  # fmt: skip
+            replace(
+                lane,
+                slow_above_ms=samples.slow_above(lane, self.telemetry),
+                former=samples.former(lane, self.telemetry),
+            )
+            for lane in rollout.lanes
+        )
         return replace(rollout, lanes=lanes)
 
     def look(self, rollout: Rollout, now: float) -> tuple[Sample, ...]:
@@ -98,12 +102,12 @@ class Looking:
             self.judgements[lane.app] = verdict.look(self.judgements[lane.app], lane, look)
         self.harmed = self.harmed.plus(looks)
 
-    def verdict(self, rollout: Rollout, judge: Judge, now: float, ended: bool) -> Verdict | None:
+    def verdict(self, rollout: Rollout, now: float, ended: bool) -> Verdict | None:
         """What the samples of ``rollout`` prove now; None before anything could be measured."""
         if rollout.number != self._number or rollout.t0 is None:
             return None
         since = rollout.watch_from if rollout.watch_from is not None else rollout.t0
-        terms = Terms(judge.alpha, judge.smallest_harm, now - since, ended)
+        terms = Terms(rollout.judge.alpha, rollout.judge.smallest_harm, now - since, ended)
         return verdict.verdict(rollout.lanes, self.judgements, terms)
 
     def evidence(self) -> dict[str, float]:

@@ -191,11 +191,11 @@ class EnvironmentLoop:
 
     def _observation(self, rollout: Rollout, now: float) -> Observation:
         ended = rollout.phase is Phase.WATCHING and now >= watch_end(rollout)
-        judge, standing = self._environment.judge, self._record.standing
+        standing = self._record.standing
         return Observation(
             nodes=self._looking.views,
-            silence=judge.silence,
-            verdict=self._looking.verdict(rollout, judge, now, ended) if rollout.phase in IN_FLIGHT else None,
+            silence=rollout.judge.silence,
+            verdict=self._looking.verdict(rollout, now, ended) if rollout.phase in IN_FLIGHT else None,
             order=next((order for order in standing.orders if order.row > rollout.orders_read), None),
             newer=self._newer(rollout),
             closed_window=self._closed_window(),

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from environments import Budget
+from environments import Budget, Judge
 
+USUAL = Judge(alpha=0.01, silence=5.0)
 BASE_WEIGHT = 100
 """The weight every server has when no rollout leases another one."""
 
@@ -85,6 +86,21 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Arm:
+    """Counts of one arm: events, bad ones, and where a check de-duplicates the distinct clients of each."""
+
+    total: int
+    bad: int
+
+    def __add__(self, other: Arm) -> Arm:
+        return Arm(self.total + other.total, self.bad + other.bad)
+
+    @property
+    def share(self) -> float:
+        return self.bad / self.total if self.total else 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """One question an application wants asked of its candidates, as its ``release.toml`` states it."""
 
@@ -118,6 +134,8 @@ class Lane:
     checks: tuple[Check, ...] = ()
     slow_above_ms: float | None = None
     """What last good's slowest twentieth took before the rollout; None while too few requests were seen."""
+    former: Mapping[str, Arm] = field(default_factory=dict)
+    """Check to what last good's events were before the rollout, where the fleet is too small to do without."""
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -149,6 +167,8 @@ class Rollout:
     generation: int
     clock: str
     """Boot id of the controller's machine: times below mean nothing to a controller on another clock."""
+    judge: Judge = USUAL
+    """What its verdict is measured by, as the environment stated it when it began."""
     phase: Phase = Phase.PENDING
     entered_at: float = 0.0
     why: str = ""
@@ -268,21 +288,6 @@ class NodeView:
         Uses the moment the answer was received, so that the network's delay makes a deadline early, never late.
         """
         return at - self.received_at + self.boottime
-
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """Counts of one arm: events, bad ones, and where a check de-duplicates the distinct clients of each."""
-
-    total: int
-    bad: int
-
-    def __add__(self, other: Arm) -> Arm:
-        return Arm(self.total + other.total, self.bad + other.bad)
-
-    @property
-    def share(self) -> float:
-        return self.bad / self.total if self.total else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from controller import rows
+from controller.decide import reconciled
 from controller.errors import Conflict, Trouble, Unreachable
 from controller.ledgers.sqlite import Spool
 from controller.model import CLOSED, Phase, Rollout
@@ -59,6 +60,9 @@ class Record:
                 new = self.read()
                 if not new or any(row.kind == rows.LEAD for row in new):
                     raise
+                if kind == rows.ROLLOUT and any(row.kind == rows.ROLLOUT for row in new):
+                    said = "a row of this rollout was kept though its answer was lost"
+                    raise Unreachable("writing the ledger", said, "Decide again.") from None
             else:
                 self._kept = fold((row,), self._kept)
                 return
@@ -99,14 +103,23 @@ class Record:
             return
 
     def _unspool(self) -> None:
-        """Each row leaves the spool when it is kept; one whose answer was lost is kept already."""
-        for kind, body, generation in list(self._spool.waiting()):
+        """Each row leaves the spool when it is kept."""
+        waiting = list(self._spool.waiting())
+        if waiting or self._ahead is not None:
+            self.read()
+        for kind, body, generation in waiting:
             if generation != self.generation:
                 self._append(rows.EVIDENCE, {"spooled": body, "kind": kind, "generation": generation})
-            elif rows.read(rows.ROLLOUTS, body["rollout"]) != self._kept.rollout:
-                self._append(kind, body)
+            else:
+                self._reconcile(rows.read(rows.ROLLOUTS, body["rollout"]), body["event"])
             self._spool.drop_first()
-        if self._ahead is not None and self._ahead != self._kept.rollout:  # the spool's disk did not take it
-            body = {"rollout": rows.written(rows.ROLLOUTS, self._ahead), "event": str(self._ahead.phase).lower()}
-            self._append(rows.ROLLOUT, body)
+        if self._ahead is not None:  # also what the spool's disk did not take
+            self._reconcile(self._ahead, str(self._ahead.phase).lower())
         self._ahead = None
+
+    def _reconcile(self, decided: Rollout, event: str) -> None:
+        """Write a decision that was made while the ledger was away; one whose answer was lost is kept already."""
+        kept = self._kept.rollout
+        after = reconciled(kept, decided) if kept is not None else decided
+        if after != kept:
+            self._append(rows.ROLLOUT, {"rollout": rows.written(rows.ROLLOUTS, after), "event": event})

@@ -169,6 +169,26 @@ def slow_above(lane: Lane, telemetry: Mapping[str, Telemetry]) -> float | None:
     return next((edge for edge in edges if sum(above(c, edges, edge) for c in timed) <= total / 20), edges[-1])
 
 
+def former(lane: Lane, telemetry: Mapping[str, Telemetry]) -> dict[str, Arm]:
+    """What last good did before the rollout, by check: only for a fleet with no more control nodes than canaries."""
+    if len(lane.controls) > len(lane.canaries) or lane.base is None:
+        return {}
+    found = {}
+    for check in lane.checks:
+        if check.kind == "share" and check.about == "existing":
+            counted = [
+                counts
+                for node, seen in telemetry.items()
+                if node in lane.nodes
+                for (_, path), counts in seen.events.items()
+                if not check.paths or path in check.paths
+            ]
+            once = check.once_per == "client"
+            total = sum(counts.clients if once else counts.total for counts in counted)
+            found[check.name] = Arm(total, sum(counts.bad_clients if once else counts.bad for counts in counted))
+    return found
+
+
 def arms(sample: Sample, paths: tuple[str, ...], once_per_client: bool) -> Iterator[tuple[str, str, Arm, Arm]]:
     """(zone, path, canary, control) of the classes a check names; all of them when it names none."""
     for cell in sample.cells:

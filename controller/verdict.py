@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import ceil
 
-from controller.evidence import FEWER, Evidence, observe, sees_from
+from controller.evidence import FEWER, NONE, Evidence, former_rate, observe, sees_from
 from controller.model import Arm, Check, Finding, Lane, Outcome, Verdict
 from controller.samples import Sample, arms
 
@@ -49,7 +49,7 @@ def look(state: Judgement, lane: Lane, sample: Sample) -> Judgement:
     state = replace(state, first_at=first_at, looks=state.looks + 1, probes_failed=probed(state, sample))
     for check in lane.checks:
         if check.kind == "share":
-            state = share(state, check, sample)
+            state = share(state, check, sample, lane.former.get(check.name, NONE))
         elif check.kind == "slower_than_control_p95" and first_at is not None and sample.at - first_at >= WARM_UP:
             state = slower(state, check, sample)
         elif check.kind == "missing_events":
@@ -62,8 +62,9 @@ def look(state: Judgement, lane: Lane, sample: Sample) -> Judgement:
 # ---- what each kind of check makes of a sample --------------------------------------------------------------------
 
 
-def share(state: Judgement, check: Check, sample: Sample) -> Judgement:
-    evidence, by_path = state.evidence.get(check.name, Evidence()), dict(state.by_path)
+def share(state: Judgement, check: Check, sample: Sample, before: Arm) -> Judgement:
+    evidence = state.evidence.get(check.name) or Evidence(former_rate=former_rate(before))
+    by_path = dict(state.by_path)
     for _, path, canary, control in arms(sample, check.paths, check.once_per == "client"):
         evidence = observe(evidence, canary, control)
         was = by_path.get((check.name, path), (Arm(0, 0), Arm(0, 0)))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import RenderableType
 
-from controller import rows
+from controller import rejudge, rows
 from controller.assemble import open_ledger
 from controller.commands.exits import DONE, ERROR, NO, PERSON
 from controller.errors import Refused
@@ -19,7 +19,7 @@ from controller.faces.report import report
 from controller.faces.terminal import ASCII, UNICODE, console
 from controller.faces.watch import FULL, PLAIN, Watch, exit_code
 from controller.looks import looks
-from controller.model import Phase
+from controller.model import Outcome, Phase
 from controller.overview import survey
 from controller.past import history as past_of
 from controller.rows import Row
@@ -29,6 +29,8 @@ from controller.telling import newest, tell
 
 CALL = ("server", "status", "ms", "path", "client")
 """What is shown of a failing call."""
+SHOWN = 300
+"""Letters of a log line on a terminal; ``--json`` has it whole."""
 
 
 def status(args: argparse.Namespace, site: Site) -> int:
@@ -115,8 +117,25 @@ def samples(history: Sequence[Row], number: int, check: str, as_json: bool) -> i
         for call in calls:
             print("  ".join(f"{key} {call[key]}" for key in CALL if key in call))
         for node, lines in sorted(logs.items()):
-            print(f"\nthe last lines of {node}:", *lines, sep="\n  ")
+            print(f"\nthe last lines of {node}:", *(line[:SHOWN] for line in lines), sep="\n  ")
     return DONE if counted or calls or logs else NO
+
+
+def replay(args: argparse.Namespace, site: Site) -> int:
+    """Judge a recorded rollout again, by our judge or another, with the same or other settings; decides nothing."""
+    name, history, number = found(args.rollout, site)
+    of = rejudge.looks(history, number)
+    names = list(rejudge.JUDGES) if args.judge == "all" else [args.judge]
+    alpha = of.rollout.judge.alpha if args.alpha is None else args.alpha
+    said = [rejudge.JUDGES[judge](of, alpha) for judge in names]
+    recorded = tell(history, number).phase
+    if args.json:
+        judged = [{"judge": j.judge, "outcome": j.outcome, "t": j.at, "why": j.why} for j in said]
+        value = {"schema": "turnabout/replay/1", "environment": name, "rollout": number, "recorded": recorded}
+        print(json.dumps({**value, "alpha": alpha, "judged": judged}, indent=2))
+    else:
+        console().print(lists.judged(number, recorded, said))
+    return NO if said[0].outcome is Outcome.FAIL else DONE
 
 
 def history(args: argparse.Namespace, site: Site) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -41,14 +42,15 @@ class Forge:
         self._git("push", "--quiet", "origin", *branches)
         return self.head(branches[0])
 
-    def change(self, branch: str, change: Change) -> str:
-        """Merge one change to a branch and push it; the commit."""
+    def change(self, branch: str, change: Change) -> tuple[str, float]:
+        """Merge one change to a branch and push it; the commit, and when the push began (UTC)."""
         self._update(branch)
         path = self.clone / change.path
         path.write_text(change.applied(path.read_text()))
         self._git("commit", "--quiet", "--all", "--message", change.subject)
+        began = time.time()
         self._git("push", "--quiet", "origin", branch)
-        return self.head(branch)
+        return self.head(branch), began
 
     def head(self, branch: str) -> str:
         return self._git("rev-parse", branch)

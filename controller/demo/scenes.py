@@ -182,10 +182,10 @@ SCENES = (
 
 
 def pushed_now(stage: Stage, branch: str, change: Change) -> tuple[str, float]:
-    """Merge a change: its commit, and when it was on the server (UTC)."""
-    commit = stage.here.forge.change(branch, change)
+    """Merge a change: its commit, and when its push began (UTC)."""
+    commit, began = stage.here.forge.change(branch, change)
     stage.watched = (branch, commit)
-    return commit, time.time()
+    return commit, began
 
 
 def promoted(stage: Stage, environment: str, commit: str, seconds: float = PATIENCE) -> Rollout:

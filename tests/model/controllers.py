@@ -6,6 +6,7 @@ What it knows it knows from its ledger link and from what nodes answered; everyt
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from controller import decide as deciding
@@ -48,7 +49,8 @@ class Controller:
         self.views: dict[str, NodeView] = {}
         self.slow: dict[str, tuple[float, NodeView]] = {}
         """Node to an observation that was answered but has not arrived: when it was asked, and what it said."""
-        self.intent: tuple[Rollout | None, Decision] | None = None
+        self.intent: tuple[Rollout | None, Decision, dict[Action, float]] | None = None
+        """The rollout before and what was decided, with the true time that each action's end stands for."""
         self.plan: planning.Plan | None = None
 
     @property
@@ -141,12 +143,12 @@ class Controller:
             outcome = self.possible(rollout, outcome)
             seen = self.observation(rollout, outcome)
             decision = deciding.decide(rollout, seen, self.now)
-            self.intent = (rollout, decision)
+            self.intent = (rollout, decision, {action: self.meant(action) for action in decision.actions})
             self.witness(rollout, decision.rollout, seen)
         elif reached:
             self.plan = planning.plan(self.record.standing, self.world.release(), self.ground(), self.now)
             if self.plan.rollout is not None:
-                self.intent = (None, Decision(self.plan.rollout, (), self.now))
+                self.intent = (None, Decision(self.plan.rollout, (), self.now), {})
 
     def ground(self) -> planning.Ground:
         backends = {app: (app,) for app in self.world.scenario.fleets}
@@ -163,29 +165,29 @@ class Controller:
         intent, self.intent = self.intent, None
         try:
             if intent is not None:
-                before, decision = intent
+                before, decision, means = intent
                 if decision.rollout != before:
                     event = "pending" if before is None else str(decision.rollout.phase).lower()
                     self.record.rollout(decision.rollout, event)
-                self.ask(decision.actions)
+                self.ask(means)
             self.pay()
         except Unreachable:
             return
         except Conflict:
             self.stop()
 
-    def ask(self, actions: tuple[Action, ...]) -> None:
+    def ask(self, means: dict[Action, float]) -> None:
         """Send what can be sent; a node that has not answered the last command is asked for nothing yet."""
         world = self.world
         recent = {m.action.node for m in world.messages if m.sender == self.name and world.now - m.sent < 3.0}
-        for action in actions:
+        for action, end in means.items():
             if action.node not in recent and world.reaches(self.name, action.node):
-                world.send(self.name, action, self.record.generation, self.meant(action))
+                world.send(self.name, action, self.record.generation, end)
 
-    def meant(self, action: Action) -> float | None:
+    def meant(self, action: Action) -> float:
         """The true time that an action's end stands for, by the answer it was made from."""
         if not isinstance(action, Activate | Traffic):
-            return None
+            return math.inf
         view = self.views[action.node]
         return action.until - view.boottime + view.received_at - self.machine.offset
 

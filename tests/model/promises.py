@@ -5,6 +5,7 @@ Each looks at the world after one step and returns what breaks it, or None. The 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from controller.model import CLOSED, IN_FLIGHT, Phase, Rollout
@@ -92,7 +93,7 @@ def returning(world: World, told: Chronicle) -> bool:
 def leases_end(was: Before, world: World, told: Chronicle) -> str | None:
     """6. A leased weight, and a promise, ends at its deadline by every clock, and no lease outlives the limit."""
     for message in world.messages:
-        if message.means is not None and message.means - message.sent > BUDGET.limit + 1e-6:
+        if BUDGET.limit + 1e-6 < message.means - message.sent < math.inf:
             return f"{message} asks for {message.means - message.sent:.0f} s"
     for node in world.nodes.values():
         if not node.answers:

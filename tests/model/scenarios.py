@@ -14,13 +14,41 @@ APPS = {
     "mqtt": Fleet("mqtt", ("BOS",), 2, ({"BOS": 1},), 0.0),
 }
 
+MESSAGES = {"turn": 4.0, "turn, all goes well": 0.3, "delivers, and keeps a copy": 6.0, "answers slowly": 4.0, "reboots": 3.0}
+CONTROLLERS = {
+    "crashes": 4.0, "freezes": 4.0, "starts": 4.0, "machine reboots": 4.0, "decides": 3.0, "ledger away": 4.0,
+    "ledger back": 0.5, "ledger loses an answer": 3.0, "cuts the link": 3.0,
+}  # fmt: skip
+NODES = {
+    "candidate dies": 6.0, "program dies": 4.0, "program stops": 4.0, "reboots": 4.0, "loses power": 4.0, "boots": 0.3,
+    "mends the link": 0.2, "cuts the link": 2.0,
+}  # fmt: skip
+PEOPLE = {"orders": 4.0}
+
 SCENARIOS = (
     Scenario("two nodes", TWO, ({"mqtt": X}, {"mqtt": Y})),
     Scenario("two zones in two waves", ZONES, ({"mqtt": X}, {"mqtt": Y}), faults=5),
     Scenario("two applications", APPS, ({"c360": X, "mqtt": X}, {"mqtt": Y}), faults=5),
-    Scenario("a one-way door", ZONES, ({"mqtt": X},), freeze=frozenset({X}), orders=("abort", "approve")),
-    Scenario("the first release", TWO, ({"mqtt": X}, {"mqtt": Y}), first=True, orders=("approve", "abort", "approve")),
-    Scenario("late: watching", TWO, ({"mqtt": X}, {"mqtt": Y}), opening="WATCHING"),
-    Scenario("late: promoted", ZONES, ({"mqtt": X}, {"mqtt": Y}), opening="PROMOTED", orders=("abort", "revert")),
-    Scenario("people", TWO, ({"mqtt": X}, {"mqtt": Y}), orders=("abort", "hold", "resume", "retry", "revert", "retry")),
-)
+    Scenario("messages late, twice or never", TWO, ({"mqtt": X}, {"mqtt": Y}), likes=MESSAGES, opening="DEPLOYING"),
+    Scenario("controllers and their ledger", TWO, ({"mqtt": X}, {"mqtt": Y}), faults=9, likes=CONTROLLERS),
+    Scenario("nodes fail", ZONES, ({"mqtt": X}, {"mqtt": Y}), faults=9, likes=NODES, opening="DEPLOYING"),
+    Scenario(
+        "a one-way door", ZONES, ({"mqtt": X},), freeze=frozenset({X}), orders=("abort", "approve"), likes=NODES,
+        opening="DEPLOYING",
+    ),
+    Scenario(
+        "the first release", TWO, ({"mqtt": X}, {"mqtt": Y}), first=True, orders=("approve", "abort", "approve"),
+        likes=PEOPLE,
+    ),
+    Scenario("watching", TWO, ({"mqtt": X}, {"mqtt": Y}), opening="WATCHING"),
+    Scenario("promoted", ZONES, ({"mqtt": X}, {"mqtt": Y}), opening="PROMOTED", likes=PEOPLE),
+    Scenario("promoted, and nodes fail", ZONES, ({"mqtt": X}, {"mqtt": Y}), faults=9, likes=NODES, opening="PROMOTED"),
+    Scenario(
+        "promoted, and controllers fail", TWO, ({"mqtt": X},), faults=9, likes={**CONTROLLERS, **PEOPLE},
+        opening="PROMOTED",
+    ),
+    Scenario(
+        "people", TWO, ({"mqtt": X}, {"mqtt": Y}), orders=("abort", "hold", "resume", "retry", "revert", "retry"),
+        likes=PEOPLE, opening="DEPLOYING",
+    ),
+)  # fmt: skip

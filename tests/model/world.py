@@ -6,6 +6,7 @@ and nodes have clocks of their own that tell nobody what the true time is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -44,13 +45,13 @@ class Scenario:
 
 @dataclass(slots=True)
 class Message:
-    """A command under way. ``means`` is the true time that its ``until`` stands for."""
+    """A command under way. ``means`` is the true time that its ``until`` stands for, infinite if it has none."""
 
     sender: str
     action: Action
     generation: int
     sent: float
-    means: float | None = None
+    means: float
 
     def __str__(self) -> str:
         token = getattr(self.action, "token", "")
@@ -161,9 +162,9 @@ class World:
         if there:
             self.push(there, rollout.token)
 
-    def send(self, sender: str, action: Action, generation: int, means: float | None) -> None:
+    def send(self, sender: str, action: Action, generation: int, means: float) -> None:
         self.messages.append(Message(sender, action, generation, self.now, means))
-        if means is not None:
+        if means < math.inf:
             key = (action.node, getattr(action, "token", ""))
             self.ends[key] = max(means, self.ends.get(key, means))
 
