@@ -167,8 +167,6 @@ class Rollout:
     generation: int
     clock: str
     """Boot id of the controller's machine: times below mean nothing to a controller on another clock."""
-    judge: Judge = USUAL
-    """What its verdict is measured by, as the environment stated it when it began."""
     phase: Phase = Phase.PENDING
     entered_at: float = 0.0
     why: str = ""
@@ -194,6 +192,8 @@ class Rollout:
     settled: bool = False
     heading: Phase | None = None
     """What a STUCK rollout is still working on."""
+    judge: Judge = USUAL
+    """What its verdict is measured by, as the environment stated it when it began."""
 
     @property
     def token(self) -> str:

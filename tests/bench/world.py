@@ -123,12 +123,11 @@ class World:
     # ---- commits and what becomes of them -------------------------------------------------------------------------
 
     def push(self, change: Change, hint: bool = True) -> tuple[str, float]:
-        """Merge a change; its commit, and when the server had it (UTC)."""
-        commit = self.forge.change(NAME, change)
-        at = time.time()
+        """Merge a change; its commit, and when its push began (UTC)."""
+        commit, began = self.forge.change(NAME, change)
         if hint:
             self.hint()
-        return commit, at
+        return commit, began
 
     def wait(self, what: str, look: Callable[[], T | None], seconds: float = PATIENCE, every: float = 0.05) -> T:
         deadline = time.monotonic() + seconds
