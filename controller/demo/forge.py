@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from controller.demo.changes import Change
+from controller.keys import RevertKey
 from controller.sources.gitcli import environment
 
 WHO = {
@@ -59,10 +60,13 @@ class Forge:
         """What the server says the branch's commit is."""
         return self._git("ls-remote", "origin", f"refs/heads/{branch}").split("\t")[0]
 
-    def log(self, branch: str, count: int = 1) -> str:
-        """The newest messages of the branch, as the server has it."""
+    def verify(self, branch: str, key: RevertKey) -> None:
+        """The newest commit of the branch, as the server has it, is signed by ``key``; raises RuntimeError if not."""
         self._git("fetch", "--quiet", "origin", branch)
-        return self._git("log", f"-{count}", "--format=%H %s%n%n%b", "FETCH_HEAD")
+        known = self.clone.parent / "allowed_signers"
+        known.write_text(key.allowed_signers())
+        signers = ("-c", f"gpg.ssh.allowedSignersFile={known}")
+        self._git(*key.git_config(), *signers, "verify-commit", "FETCH_HEAD")
 
     def _update(self, branch: str) -> None:
         self._git("fetch", "--quiet", "origin", branch)
@@ -74,5 +78,5 @@ class Forge:
             timeout=30, check=False,
         )  # fmt: skip
         if done.returncode:
-            raise RuntimeError(f"git {argv[0]} in the demo's clone: {done.stderr.strip()}")
+            raise RuntimeError(f"git {' '.join(argv)[:80]} in the demo's clone: {done.stderr.strip()}")
         return done.stdout.strip()

@@ -13,6 +13,7 @@ from controller.commands.orders import order
 from controller.demo.changes import BAD, BAD_WITHOUT_GIT, GOOD, IN_FLIGHT, Change
 from controller.demo.stage import Broken, Stage
 from controller.demo.world import ENVIRONMENTS, TRAFFIC, begin
+from controller.keys import revert_key
 from controller.model import Lane, Phase, Rollout
 from controller.sources.commits import NotNeeded
 from controller.sources.git import GitSource
@@ -91,10 +92,7 @@ def a_good_change(stage: Stage) -> str:
 def a_bad_change(stage: Stage) -> str:
     commit, pushed = pushed_now(stage, "prod", BAD)
     rollout = reverted(stage, commit)
-    git = stage.wait("The revert commit", 30, lambda: stage.chronicles["prod"].read().git(rollout.number))
-    head = stage.here.forge.remote_head("prod")
-    if git.body["commit"] != head:
-        raise Broken(f"prod's head is {head[:7]}, not the revert commit {git.body['commit']}.")
+    head = revert_commit(stage, rollout)
     lane = lane_of(rollout, BAD.app)
     if lane.candidate.digest not in stage.chronicles["prod"].standing.quarantine:
         raise Broken("The bad release is not quarantined.")
@@ -146,10 +144,7 @@ def the_git_server_is_down(stage: Stage) -> str:
     if stage.chronicles["prod"].read().git(rollout.number) is not None:
         raise Broken("Git was told although its server is dead.")
     world.start_git()
-    git = stage.wait("The revert commit", 40, lambda: stage.chronicles["prod"].read().git(rollout.number))
-    head = world.forge.remote_head("prod")
-    if git.body["commit"] != head:
-        raise Broken(f"prod's head is {head[:7]}, not the revert commit {git.body['commit']}.")
+    head = revert_commit(stage, rollout)
     record(stage, "no git", "prod", commit, rollout, pushed)
     return f"reverted at once without it; the revert commit {head[:7]} followed when it was back"
 
@@ -220,6 +215,17 @@ def reverted(stage: Stage, commit: str) -> Rollout:
     return rollout
 
 
+def revert_commit(stage: Stage, rollout: Rollout) -> str:
+    """The revert commit that git was told of: it is the branch's head, and signed by the revert key."""
+    forge = stage.here.forge
+    git = stage.wait("The revert commit", 40, lambda: stage.chronicles["prod"].read().git(rollout.number))
+    head = forge.remote_head("prod")
+    if git.body["commit"] != head:
+        raise Broken(f"prod's head is {head[:7]}, not the revert commit {git.body['commit']}.")
+    forge.verify("prod", revert_key(stage.here.site.keys))
+    return head
+
+
 def record(stage: Stage, story: str, environment: str, commit: str, rollout: Rollout, pushed: float) -> None:
     """A column of figures: the controller's from its ledger, the harm and the exposure from the clients themselves."""
     chronicle = stage.chronicles[environment].read()
@@ -275,8 +281,6 @@ def all_run(stage: Stage, environment: str, nodes: tuple[str, ...], digest: str 
 
 
 def repository(stage: Stage) -> GitSource:
-    from controller.keys import revert_key
-
     url = stage.here.platform.outputs["dev"].repository
     return GitSource(url, stage.root / "promoter.git", revert_key(stage.here.site.keys))
 

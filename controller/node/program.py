@@ -297,8 +297,11 @@ def _revert(state: AppState, command: Command, now: float, boot: str, facts: Fac
 
 
 def _return(state: AppState, command: Command, now: float, boot: str, facts: Facts) -> AppState:
-    state = _end(state, command.token)
     leaving, to, pending = command.digest, command.base, state.pending
+    if pending and pending.token == command.token and pending.digest != leaving:
+        what = f"{command.token} is the promise of {_short(pending.digest)}, not of {_short(leaving)}"
+        raise Refused("wrong token", f"{what}: nothing was changed.", state)
+    state = _end(state, command.token)
     if pending and pending.digest == leaving:
         state = _back(state, now, f"return to {_short(to)}")
         if pending.freeze:
