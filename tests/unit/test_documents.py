@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from controller.site import SiteFile, Webhook
 from tests import docs
 
 HOUSE = Path(__file__).parents[2]
@@ -76,6 +77,33 @@ def test_the_reference_has_every_key_that_the_example_of_an_environment_has() ->
 def test_every_key_of_a_release_toml_is_explained() -> None:
     page = told("docs/release-toml.md")
     assert [key for key, _, _ in docs.release_keys() if f"| `{key.replace('[]', '')}` |" not in page] == []
+
+
+def test_every_way_in_which_a_node_says_no_is_explained() -> None:
+    kinds = set(re.findall(r'(?:Refused|Failed)\(\s*"([a-z -]+)"', told("controller/node/program.py")))
+    page = told("docs/node.md").split("## Exit codes")[1].split("\n## ")[0]
+    assert len(kinds) > 20
+    assert [kind for kind in sorted(kinds) if f"`{kind}`" not in page] == []
+
+
+def test_every_verb_of_the_node_program_is_explained() -> None:
+    verbs = set(re.findall(r"\bverb\(\s*\"([a-z]+)\"", told("controller/node/program.py")))
+    page = told("docs/node.md").split("## Verbs")[1].split("\n## ")[0]
+    assert len(verbs) > 10
+    assert [verb for verb in sorted(verbs) if not re.search(rf"^\| `{verb}\b", page, re.MULTILINE)] == []
+
+
+def test_every_kind_of_ledger_row_is_explained() -> None:
+    kinds = re.findall(r'^[A-Z]+ = "([a-z]+)"$', told("controller/rows.py"), re.MULTILINE)
+    page = told("docs/ledger.md")
+    assert len(kinds) > 5
+    assert [kind for kind in kinds if f"| `{kind}` |" not in page] == []
+
+
+def test_every_key_of_a_site_is_explained() -> None:
+    page = told("docs/site.md")
+    names = [*(set(SiteFile.model_fields) - {"webhook"}), *(f"webhook.{name}" for name in Webhook.model_fields)]
+    assert [name for name in names if f"| `{name}` |" not in page] == []
 
 
 def test_decisions_are_numbered_without_gaps_and_fit_a_screen() -> None:
