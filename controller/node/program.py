@@ -829,7 +829,7 @@ def unpack(blob: Path, place: Path) -> None:
 
 def compile_to_bytes(node: Node, place: Path) -> None:
     """Byte-compile at stage time, so that no start pays for it; what does not compile is the application's matter."""
-    argv = [node.facts["python"], "-I", "-m", "compileall", "-q", "-q", str(place)]
+    argv = [node.facts["python"], "-I", "-S", "-m", "compileall", "-q", "-q", str(place)]
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         quiet = subprocess.DEVNULL
         subprocess.run(argv, stdin=quiet, stdout=quiet, stderr=quiet, timeout=300, check=False)
