@@ -338,7 +338,8 @@ def leave(rollout: Rollout, order: Order, now: float) -> Rollout:
         return replace(rollout, why=f"The {order.verb} of {order.who} is refused: {refusal}.")
     cause = Cause.HARM if order.verb == "revert" else Cause.ABORTED
     why = f"{order.who} took it back after its promotion: {order.reason}"
-    rollout = replace(rollout, cause=cause, guilty=apps(rollout) if cause is Cause.HARM else (), heading=None)
+    guilty = apps(rollout) if cause is Cause.HARM else ()
+    rollout = replace(rollout, cause=cause, guilty=guilty, settled=False, heading=None)
     return enter(rollout, Phase.RETURNING, why, "taken back after promotion", now)
 
 

@@ -107,6 +107,8 @@ class World:
         """(node, token) to the latest true end that any message of that token to that node meant."""
         self.judged: dict[int, str] = {}
         """Rollout to what was wrong with the look that its promotion was decided on, '' if nothing."""
+        self.started: dict[int, str] = {}
+        """The same for the look that it was started on."""
         self.obeyed: list[tuple[str, str]] = []
         """(node, verb) of every command that arrived in this step."""
         self.stale_acts: list[str] = []
