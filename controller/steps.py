@@ -193,9 +193,14 @@ def turn(
     now: float,
     until: float,
 ) -> Iterator[Action]:
-    """Bring the lane to last good: traffic off first, nodes second, and every token ended on every node."""
+    """Bring the lane to last good: traffic off first, nodes second, and every token ended on every node.
+
+    A node is asked one thing after the other, so ending tokens comes last: on a control node it brings nobody back, and
+    its balancer must not go on sending to the candidate meanwhile.
+    """
     base = lane.base.digest if lane.base else None
     wanted = {}
+    endings: list[Revert] = []
     for node in lane.nodes:
         app = app_on(lane, node, seen, now)
         back = on(app, base)
@@ -207,13 +212,14 @@ def turn(
             continue
         if leaving and (step := go_back(node)) is not None:
             yield step
-        if back or leaving:
-            yield from (
-                Revert(node, lane.app, token, rollout.short, rollout.cause is Cause.HARM and lane.app in rollout.guilty)
-                for token in tokens
-                if token not in app.ended
-            )
+        harm = rollout.cause is Cause.HARM and lane.app in rollout.guilty
+        ends = [Revert(node, lane.app, token, rollout.short, harm) for token in tokens if token not in app.ended]
+        if leaving:
+            yield from ends
+        elif back:
+            endings += ends
     yield from shift(rollout, lane, wanted, seen, now, until)
+    yield from endings
 
 
 def returning(rollout: Rollout, lane: Lane, node: str) -> Action | None:
