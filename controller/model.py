@@ -179,6 +179,8 @@ class Rollout:
     attempt: int = 1
     lets_finish: bool = False
     """Merges came faster than rollouts: this one is no longer superseded."""
+    needs_approval: bool = False
+    """The environment wants a person to agree before anything leaves last good."""
     approved: str | None = None
     """Who approved it and why, where an approval is needed."""
     guilty: tuple[str, ...] = ()
