@@ -26,6 +26,7 @@ from controller.rows import Row
 from controller.site import Site
 from controller.telling import newest, tell
 
+
 def status(args: argparse.Namespace, site: Site) -> int:
     """What each environment runs and what goes on; exit 3 when a person is needed somewhere."""
     names = [site.require(name) for name in args.environment] or list(site.environments)
