@@ -34,6 +34,8 @@ from tests.model.ledgers import Link
 if TYPE_CHECKING:
     from tests.model.world import Machine, World
 
+LINGER = 1.0
+"""Seconds that a command's answer is waited for; until then its node is asked for nothing else."""
 ANSWER_SECONDS = 2.0
 """An observation that takes longer is given up."""
 
@@ -180,7 +182,7 @@ class Controller:
     def ask(self, means: dict[Action, float]) -> None:
         """Send what can be sent; a node that has not answered the last command is asked for nothing yet."""
         world = self.world
-        recent = {m.action.node for m in world.messages if m.sender == self.name and world.now - m.sent < 3.0}
+        recent = {m.action.node for m in world.messages if m.sender == self.name and world.now - m.sent < LINGER}
         for action, end in means.items():
             if action.node not in recent and world.reaches(self.name, action.node):
                 world.send(self.name, action, self.record.generation, end)

@@ -154,18 +154,6 @@ def confirm_thaws(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(program._RECEIVERS, "confirm", confirm)
 
 
-@without("a return beats a pending promise of the release it leaves", "promoted")
-def return_beats_pending(patch: pytest.MonkeyPatch) -> None:
-    real = program._return
-
-    def return_(state: AppState, command: Command, now: float, boot: str, facts: Facts) -> AppState:
-        if state.pending and state.pending.digest == command.digest:
-            raise program.Refused("pending", "", state)
-        return real(state, command, now, boot, facts)
-
-    patch.setitem(program._RECEIVERS, "return", return_)
-
-
 @without("a node goes back only when it is told by a return", "promoted", "controllers and their ledger")
 def confirmed_stays(patch: pytest.MonkeyPatch) -> None:
     real = program._revert
@@ -192,7 +180,7 @@ def promoted_first(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(decide, "asks", asks)
 
 
-@without("WAIT is no PASS", "two nodes", "watching")
+@without("WAIT is no PASS", "watching")
 def wait_is_no_pass(patch: pytest.MonkeyPatch) -> None:
     real = decide.watching
 
@@ -205,7 +193,7 @@ def wait_is_no_pass(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(decide.PHASES, Phase.WATCHING, watching)
 
 
-@without("a PASS needs a control node on last good", "nodes fail", "watching")
+@without("a PASS needs a control node on last good", "watching")
 def control(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(decide, "beside_control", lambda rollout, seen, now: None)
 
@@ -221,7 +209,7 @@ def every_node_says_so(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(steps, "leases_ended", lambda rollout, seen, now: True)
 
 
-@without("going back ends every token before it closes", "messages late, twice or never", "people")
+@without("going back ends every token before it closes", "messages late, twice or never")
 def every_token_ends(patch: pytest.MonkeyPatch) -> None:
     real = steps.back
     patch.setattr(steps, "back", lambda lane, node, tokens, seen, now: real(lane, node, (), seen, now))
@@ -246,6 +234,11 @@ def leases_end_before_closing(patch: pytest.MonkeyPatch) -> None:
 @without("a return ends the leases of the way there as well", "promoted")
 def both_leases(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Rollout, "lease_tokens", property(lambda rollout: (rollout.lease_token,)))
+
+
+@without("a return ends the settle tokens as well", "promoted", "promoted, and controllers fail")
+def settle_tokens(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Rollout, "tokens", property(lambda rollout: (rollout.token,)))
 
 
 @without("every node gets the same absolute end", "two zones in two waves")
@@ -317,7 +310,7 @@ def forgetful(app: AppView) -> AppView:
 # ---- plan, record, ledger -----------------------------------------------------------------------------------------
 
 
-@without("a quarantined digest is not planned again", "two nodes", "watching")
+@without("a quarantined digest is not planned again", "applied again")
 def quarantine(patch: pytest.MonkeyPatch) -> None:
     real = plan.held
     patch.setattr(plan, "held", lambda standing, wanted: real(replace(standing, quarantine={}), wanted))
@@ -377,6 +370,6 @@ def row_follows(patch: pytest.MonkeyPatch) -> None:
     )  # fmt: skip
 
 
-@without("what was decided without knowing of a kept row is reconciled with it", "promoted", "controllers and their ledger")
+@without("what was decided without knowing of a kept row is reconciled with it", "spooled promotions")
 def reconciling(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(record, "reconciled", lambda kept, decided: decided)

@@ -19,8 +19,6 @@ from tests.model.nodes import Node
 
 BUDGET = Budget(deploy=8.0, watch=4.0, revert=7.0, margin=2.0)
 SILENCE = 2.5
-LINGER = 3.0
-"""Seconds that a command's answer is waited for; until then its node is asked for nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
