@@ -231,7 +231,7 @@ def waiting_for(rollout: Rollout, seen: Observation, now: float) -> Iterator[str
     elif rollout.approved is None and rollout.needs_approval:
         yield f"an approval, which {rollout.environment} asks for ({command})"
     for lane in rollout.lanes:
-        base = lane.base.digest if lane.base else None
+        base = lane.base_digest
         for node in lane.nodes:
             app = steps.app_on(lane, node, seen, now)
             if app is None:

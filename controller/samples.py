@@ -123,7 +123,7 @@ def arm_of(
     was_drained = all(weights.get(f"{backend}/{server}") == 0 for backend in lane.backends)
     if now_runs == lane.candidate.digest and (then_ran == lane.candidate.digest or was_drained):
         return "canary"
-    base = lane.base.digest if lane.base else None
+    base = lane.base_digest
     return "control" if base is not None and now_runs == then_ran == base else None
 
 
@@ -153,7 +153,7 @@ def own(
     """The applications' own metrics by node, of one arm. A node that has not answered since the last look has no new
     ones: the old ones a second time would say that nothing happened on it.
     """
-    base = lane.base.digest if lane.base else None
+    base = lane.base_digest
     digest = lane.candidate.digest if canary else base
     return {
         node: seen.metrics

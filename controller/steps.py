@@ -121,7 +121,7 @@ def lead(
     traffic is sent to.
     """
     until, expires = ends
-    base = lane.base.digest if lane.base else None
+    base = lane.base_digest
     wanted = {}
     for node in nodes:
         app = app_on(lane, node, seen, now)
@@ -198,7 +198,7 @@ def turn(
     A node is asked one thing after the other, so ending tokens comes last: on a control node it brings nobody back, and
     its balancer must not go on sending to the candidate meanwhile.
     """
-    base = lane.base.digest if lane.base else None
+    base = lane.base_digest
     wanted = {}
     endings: list[Revert] = []
     for node in lane.nodes:
@@ -232,7 +232,7 @@ def half_at_once(lane: Lane, seen: Observation, now: float) -> frozenset[str]:
     """Nodes that may leave the promoted release together, so that a zone never stands empty."""
     chosen: list[str] = []
     for nodes in lane.zones.values():
-        base = lane.base.digest if lane.base else None
+        base = lane.base_digest
         waiting = [node for node in nodes if not on(app_on(lane, node, seen, now), base)]
         chosen += waiting[: ceil(len(nodes) / 2)]
     return frozenset(chosen)
@@ -241,7 +241,7 @@ def half_at_once(lane: Lane, seen: Observation, now: float) -> frozenset[str]:
 def back(lane: Lane, node: str, tokens: tuple[str, ...], seen: Observation, now: float) -> bool:
     """The node serves last good, holds no promise, and every token has ended on it."""
     app = app_on(lane, node, seen, now)
-    base = lane.base.digest if lane.base else None
+    base = lane.base_digest
     return app is not None and on(app, base) and app.pending is None and all(token in app.ended for token in tokens)
 
 

@@ -200,6 +200,8 @@ def exact(lane: Lane, state: Judgement) -> list[Finding]:
     elif bad_canaries:
         said = f"the probe's round trip fails on {', '.join(bad_canaries)} and works on last good"
         found.append(Finding(lane.app, "probe", "existing", Outcome.FAIL, said))
+    elif any(state.probes_failed.get(node, 0) for node in lane.canaries):
+        found.append(Finding(lane.app, "probe", "existing", Outcome.WAIT, "a probe failed, and is tried again"))
     elif any(node in state.probes_failed for node in lane.canaries):
         found.append(Finding(lane.app, "probe", "existing", Outcome.PASS, "the probe's round trip works"))
     elif lane.base is None:
