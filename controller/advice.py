@@ -108,7 +108,10 @@ def last_good(rollout: Rollout) -> str:
 
 
 def after_pending(rollout: Rollout, git: GitSaid | None, nodes: Mapping[str, str]) -> Iterator[str]:
-    yield f"{rollout.environment} serves {last_good(rollout)}; the clock starts with the first node that leaves it."
+    if any(lane.base is not None for lane in rollout.lanes):
+        yield f"{rollout.environment} serves {last_good(rollout)}; the clock starts with the first node that leaves it."
+    else:
+        yield f"{rollout.environment} serves nothing of it yet; the clock starts with the first node."
 
 
 def after_in_flight(rollout: Rollout, git: GitSaid | None, nodes: Mapping[str, str]) -> Iterator[str]:

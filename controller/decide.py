@@ -224,12 +224,14 @@ def pending(rollout: Rollout, seen: Observation, now: float) -> Rollout:
 
 def waiting_for(rollout: Rollout, seen: Observation, now: float) -> Iterator[str]:
     """What must be true before T0: every node answers, holds nothing, is on the base and has the candidate's bits."""
-    if rollout.approved is None and any(lane.base is None for lane in rollout.lanes):
-        firsts = ", ".join(lane.app for lane in rollout.lanes if lane.base is None)
-        command = f"turnabout approve {rollout.environment}"
+    command = f"turnabout approve {rollout.environment}"
+    firsts = ", ".join(lane.app for lane in rollout.lanes if lane.base is None)
+    if rollout.approved is None and firsts:
         yield f"an approval: first release of {firsts}, with no last good to compare with ({command})"
+    elif rollout.approved is None and rollout.needs_approval:
+        yield f"an approval, which {rollout.environment} asks for ({command})"
     for lane in rollout.lanes:
-        base = lane.base.digest if lane.base else None
+        base = lane.base_digest
         for node in lane.nodes:
             app = steps.app_on(lane, node, seen, now)
             if app is None:
@@ -338,7 +340,8 @@ def leave(rollout: Rollout, order: Order, now: float) -> Rollout:
         return replace(rollout, why=f"The {order.verb} of {order.who} is refused: {refusal}.")
     cause = Cause.HARM if order.verb == "revert" else Cause.ABORTED
     why = f"{order.who} took it back after its promotion: {order.reason}"
-    rollout = replace(rollout, cause=cause, guilty=apps(rollout) if cause is Cause.HARM else (), heading=None)
+    guilty = apps(rollout) if cause is Cause.HARM else ()
+    rollout = replace(rollout, cause=cause, guilty=guilty, settled=False, heading=None)
     return enter(rollout, Phase.RETURNING, why, "taken back after promotion", now)
 
 

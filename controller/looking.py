@@ -57,6 +57,11 @@ class Looking:
     def probed(self, node: str, works: bool) -> None:
         self._probes[node] = works
 
+    def probe_rank(self, node: str, probed_at: float) -> tuple[bool, float]:
+        """Which node is probed next: one whose last probe failed, to be sure of it, else the one that waits longest."""
+        failed = any(state.probes_failed.get(node, 0) for state in self.judgements.values())
+        return not (failed or self._probes.get(node) is False), probed_at
+
     def begin(self, rollout: Rollout, history: Sequence[rows.Row] = ()) -> None:
         """Judge ``rollout`` from here on; ``history`` holds the samples an earlier controller took of it."""
         self._number = rollout.number

@@ -149,6 +149,10 @@ class Lane:
     def controls(self) -> tuple[str, ...]:
         return tuple(node for node in self.nodes if node not in self.canaries)
 
+    @property
+    def base_digest(self) -> str | None:
+        return self.base.digest if self.base is not None else None
+
     def peers(self, node: str) -> tuple[str, ...]:
         """The nodes whose balancers send traffic to ``node``, itself included."""
         return next(zone for zone in self.zones.values() if node in zone)
@@ -179,6 +183,8 @@ class Rollout:
     attempt: int = 1
     lets_finish: bool = False
     """Merges came faster than rollouts: this one is no longer superseded."""
+    needs_approval: bool = False
+    """The environment wants a person to agree before anything leaves last good."""
     approved: str | None = None
     """Who approved it and why, where an approval is needed."""
     guilty: tuple[str, ...] = ()

@@ -290,7 +290,7 @@ class Overview:
     def needs_person(self) -> bool:
         """Whether nothing goes on here until a person acts."""
         story = self.current
-        if story is None:
-            return False
+        if story is None or self.hold is not None:
+            return self.hold is not None
         waits = story.phase is Phase.PENDING and any("approve" in one.command for one in story.advice)
         return waits or story.phase in (Phase.HELD, Phase.STUCK)

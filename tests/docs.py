@@ -13,7 +13,6 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from controller.artifacts.spec import SpecShape
 from controller.cli import parser
@@ -40,10 +39,21 @@ def commands() -> tuple[str, ...]:
 def helped(*words: str) -> str:
     """What ``turnabout WORDS --help`` prints on a terminal of 100 columns without colours."""
     out = io.StringIO()
-    with patch.dict(os.environ, {"COLUMNS": "100", "NO_COLOR": "1"}), contextlib.redirect_stdout(out):
-        with contextlib.suppress(SystemExit):
-            parser().parse_args([*words, "--help"])
+    with surroundings(COLUMNS="100", NO_COLOR="1"), contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
+        parser().parse_args([*words, "--help"])
     return out.getvalue().strip()
+
+
+@contextlib.contextmanager
+def surroundings(**wanted: str) -> Iterator[None]:
+    """Environment variables as ``wanted``, for as long as the block lasts."""
+    before = dict(os.environ)
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def cli() -> str:
@@ -112,8 +122,7 @@ def written_as(part: Json) -> str:
         bounds.append("at least one")
     if part["type"] == "array" and "type" in part.get("items", {}):
         kind = f"array of {WORDS[part['items']['type']]}s".replace("texts", "text")
-    inner = part.get("additionalProperties")
-    if part["type"] == "object" and isinstance(inner, dict) and "enum" in inner:
+    for inner in part.get("patternProperties", {}).values():
         kind = f"table of {' or '.join(f'`{choice}`' for choice in inner['enum'])}"
     return ", ".join([kind, *bounds])
 
@@ -131,24 +140,25 @@ def home(path: str) -> str:
     return "base" if key in BASE_ONLY else "overlay" if key in OVERLAY_ONLY else "either"
 
 
+def row(path: str, part: Json, needed: bool) -> str:
+    return f"| `{path}` | {written_as(part)} | {default(part, needed)} |"
+
+
 def key_pages() -> str:
     parts = [
         "# Every key",
         MADE,
         "## Environment files",
-        "`environments/base.toml`, and one overlay for each environment. `environments/reference.toml` explains every key\n"
-        "with an example. Names that you choose are written `*`; `[]` is a table of which there may be several.",
+        "`environments/base.toml`, and one overlay for each environment. `environments/reference.toml` explains every\n"
+        "key with an example. Names that you choose are written `*`; `[]` is a table of which there may be several.",
         "| key | written as | default | stands in | what it says |\n|---|---|---|---|---|\n"
         + "\n".join(
-            f"| `{path}` | {written_as(part)} | {default(part, needed)} | {home(path)} | {part.get('description', '')} |"
+            f"{row(path, part, needed)} {home(path)} | {part.get('description', '')} |"
             for path, part, needed in environment_keys()
         ),
         "## `release.toml`",
         "[release-toml.md](../release-toml.md) explains every key, and which kinds of check have which.",
-        "| key | written as | default |\n|---|---|---|\n"
-        + "\n".join(
-            f"| `{path}` | {written_as(part)} | {default(part, needed)} |" for path, part, needed in release_keys()
-        ),
+        "| key | written as | default |\n|---|---|---|\n" + "\n".join(row(*key) for key in release_keys()),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 
 from controller import rejudge, rows
 from controller.assemble import open_ledger
@@ -19,18 +19,12 @@ from controller.faces.report import report
 from controller.faces.terminal import ASCII, UNICODE, console
 from controller.faces.watch import FULL, PLAIN, Watch, exit_code
 from controller.looks import looks
-from controller.model import Outcome, Phase
+from controller.model import Outcome
 from controller.overview import survey
 from controller.past import history as past_of
 from controller.rows import Row
 from controller.site import Site
-from controller.story import Overview
 from controller.telling import newest, tell
-
-CALL = ("server", "status", "ms", "path", "client")
-"""What is shown of a failing call."""
-SHOWN = 300
-"""Letters of a log line on a terminal; ``--json`` has it whole."""
 
 
 def status(args: argparse.Namespace, site: Site) -> int:
@@ -38,16 +32,7 @@ def status(args: argparse.Namespace, site: Site) -> int:
     names = [site.require(name) for name in args.environment] or list(site.environments)
     views = [survey(name, open_ledger(site, name).rows(), time.time()) for name in names]
     answer([records.overview_json(view) for view in views], lists.status(views), args.json)
-    return PERSON if any(needs_person(view) for view in views) else DONE
-
-
-def needs_person(view: Overview) -> bool:
-    """Somebody must act: an environment is held, or its newest rollout is held, stuck or waits for an approval."""
-    story = view.current
-    if story is None:
-        return view.hold is not None
-    waits = story.phase is Phase.PENDING and story.rollout.approved is None and "approval" in story.rollout.why
-    return view.hold is not None or waits or story.phase in (Phase.HELD, Phase.STUCK)
+    return PERSON if any(view.needs_person for view in views) else DONE
 
 
 def watch(args: argparse.Namespace, site: Site) -> int:
@@ -112,12 +97,7 @@ def samples(history: Sequence[Row], number: int, check: str, as_json: bool) -> i
     logs = {body["node"]: body["log"] for body in saved if "node" in body}
     counted = list(looks(history, story, check))
     kept = {"schema": "turnabout/samples/1", "rollout": number, "check": check, "calls": calls, "logs": logs}
-    answer(kept, lists.samples(check, counted), as_json)
-    if not as_json:
-        for call in calls:
-            print("  ".join(f"{key} {call[key]}" for key in CALL if key in call))
-        for node, lines in sorted(logs.items()):
-            print(f"\nthe last lines of {node}:", *(line[:SHOWN] for line in lines), sep="\n  ")
+    answer(kept, Group(lists.samples(check, counted), lists.kept(calls, logs)), as_json)
     return DONE if counted or calls or logs else NO
 
 

@@ -115,7 +115,7 @@ def the_controller_is_killed(stage: Stage) -> str:
     assert rollout.t0 is not None
     deadline = rollout.t0 + rollout.budget.end
     seconds = deadline - clock.now() + LATE + 10
-    stage.wait("The nodes' own return", seconds, lambda: all_run(stage, "prod", lane.nodes, base_of(lane)) or None)
+    stage.wait("The nodes' own return", seconds, lambda: all_run(stage, "prod", lane.nodes, lane.base_digest) or None)
     late = clock.now() - deadline
     if late > LATE:
         raise Broken(f"The nodes were back {late:.1f} s after their deadline; {LATE:.0f} s were promised.")
@@ -210,7 +210,7 @@ def reverted(stage: Stage, commit: str) -> Rollout:
     if gone_s > rollout.budget.limit:
         raise Broken(f"It was gone {gone_s:.1f} s after T0; {rollout.budget.limit:.0f} s were promised.")
     lane = rollout.lanes[0]
-    if not all_run(stage, "prod", lane.nodes, base_of(lane)):
+    if not all_run(stage, "prod", lane.nodes, lane.base_digest):
         raise Broken("The ledger says REVERTED, and a node runs something else than last good.")
     return rollout
 
@@ -254,10 +254,6 @@ def record(stage: Stage, story: str, environment: str, commit: str, rollout: Rol
         "exposure_s": exposed,
     }
     stage.shown.append((environment, rollout.number))
-
-
-def base_of(lane: Lane) -> str | None:
-    return lane.base.digest if lane.base is not None else None
 
 
 def lane_of(rollout: Rollout, app: str) -> Lane:

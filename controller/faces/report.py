@@ -94,7 +94,7 @@ SIGNS = {
     WITHIN: '<span class="fine">✓</span>',
     OVER: '<span class="harm">✗ over budget</span>',
     RUNNING: '<span class="cand">◆ running</span>',
-    UNUSED: '<span class="soft">not needed</span>',
+    UNUSED: '<span class="soft">not used</span>',
     COMING: "",
 }
 

@@ -147,7 +147,7 @@ def badge(phase: Phase) -> Text:
 
 
 def budgets(story: Story, g: Glyphs) -> RenderableType:
-    grid = columns(6, None, 13, 16, justify={2: "right"})
+    grid = columns(6, None, 13, 17, justify={2: "right"})
     for spent in story.spent:
         name, bar, note = looks_of(spent, g)
         used = f"{spent.used:.1f} of {spent.limit:.0f} s"
@@ -166,7 +166,7 @@ def looks_of(spent: Spent, g: Glyphs) -> tuple[str, str, Text]:
         return "bold", "harm" if tight else "candidate", Text(f" {spent.left:.0f} s left", "bold")
     if spent.state == WITHIN:
         return "", "lastgood", Text.assemble((f" {g.good} ", "fine"), ("within budget", "quiet"))
-    return "quiet", "track", Text(" not needed" if spent.state == UNUSED else "", "quiet")
+    return "quiet", "track", Text(" not used" if spent.state == UNUSED else "", "quiet")
 
 
 # ---- the fleet ----------------------------------------------------------------------------------------------------

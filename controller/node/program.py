@@ -847,7 +847,7 @@ def compile_to_bytes(node: Node, place: Path) -> None:
     """
     if any(place.rglob(f"__pycache__/*.{sys.implementation.cache_tag}.pyc")):
         return
-    argv = [node.facts["python"], "-I", "-m", "compileall", "-q", "-q", str(place)]
+    argv = [node.facts["python"], "-I", "-S", "-m", "compileall", "-q", "-q", str(place)]
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         quiet = subprocess.DEVNULL
         subprocess.run(argv, stdin=quiet, stdout=quiet, stderr=quiet, timeout=300, check=False)

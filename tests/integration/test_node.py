@@ -467,6 +467,23 @@ def test_a_disk_that_takes_no_record_stops_what_goes_forward_but_not_what_goes_b
     assert site.revert("r1")[0] == 0
 
 
+def test_a_config_that_cannot_be_renewed_keeps_no_release_from_running(site: Site) -> None:
+    site.stop()
+    config = site.root / "store" / "releases" / OLD.digest[7:] / "config.json"
+    before = config.read_bytes()
+    site.facts["secrets"] = {"mongo_uri": "mongodb://elsewhere"}
+    site.write_facts()
+    config.with_name(".config.json.tmp").mkdir()  # the disk does not take it
+    site.start()
+    site.serves(OLD)
+    assert config.read_bytes() == before
+    config.with_name(".config.json.tmp").rmdir()
+    os.kill(site.app()["pid"], signal.SIGKILL)
+    eventually(lambda: site.app()["restarts"] == 1)
+    site.serves(OLD)
+    assert json.loads(config.read_bytes())["secrets"] == site.facts["secrets"]
+
+
 def test_sigterm_stops_the_application_first_and_then_all(site: Site) -> None:
     serve, app = site.serve_pid(), site.app()["pid"]
     site.stop(signal.SIGTERM)
@@ -480,8 +497,12 @@ def test_whoever_ends_the_whole_group_at_once_does_no_harm_to_the_candidate(site
     site.activate(NEW, "r1", OLD)
     app = site.serves(NEW)
     assert site.keeper is not None
-    for pid in (site.keeper.pid, site.serve_pid(), app["pid"]):  # as a service manager does
+    serve = site.serve_pid()
+    os.kill(serve, signal.SIGSTOP)  # so that it learns of everything at once
+    for pid in (app["pid"], serve, site.keeper.pid):  # as a service manager does
         os.kill(pid, signal.SIGTERM)
+    eventually(lambda: not alive(app["pid"]))
+    os.kill(serve, signal.SIGCONT)
     site.stop()
     site.start()
     site.serves(OLD)

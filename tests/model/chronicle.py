@@ -17,6 +17,8 @@ class Chronicle:
 
     read: int = 0
     newest: Rollout | None = None
+    again: list[str] = field(default_factory=list)
+    """Rollouts that moved after a newer one had begun."""
     steps: list[tuple[Rollout | None, Rollout]] = field(default_factory=list)
     """The rollout rows of the newest step, each with the row of the same rollout before it."""
     leads: list[int] = field(default_factory=list)
@@ -60,6 +62,8 @@ class Chronicle:
     def moved(self, rollout: Rollout, now: float) -> None:
         before = self.newest if self.newest and self.newest.number == rollout.number else None
         self.steps.append((before, rollout))
+        if self.newest and rollout.number < self.newest.number:
+            self.again.append(f"rollout {rollout.number} moves again, after rollout {self.newest.number}")
         changed = before is None or before.phase is not rollout.phase
         for lane in rollout.lanes:
             key = (lane.app, lane.candidate.digest)

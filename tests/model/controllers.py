@@ -7,6 +7,7 @@ What it knows it knows from its ledger link and from what nodes answered; everyt
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from controller import decide as deciding
@@ -33,6 +34,8 @@ from tests.model.ledgers import Link
 if TYPE_CHECKING:
     from tests.model.world import Machine, World
 
+LINGER = 1.0
+"""Seconds that a command's answer is waited for; until then its node is asked for nothing else."""
 ANSWER_SECONDS = 2.0
 """An observation that takes longer is given up."""
 
@@ -179,7 +182,7 @@ class Controller:
     def ask(self, means: dict[Action, float]) -> None:
         """Send what can be sent; a node that has not answered the last command is asked for nothing yet."""
         world = self.world
-        recent = {m.action.node for m in world.messages if m.sender == self.name and world.now - m.sent < 3.0}
+        recent = {m.action.node for m in world.messages if m.sender == self.name and world.now - m.sent < LINGER}
         for action, end in means.items():
             if action.node not in recent and world.reaches(self.name, action.node):
                 world.send(self.name, action, self.record.generation, end)
@@ -198,20 +201,35 @@ class Controller:
             self.record.row(rows.GIT, {"rollout": rollout.number, "did": "revert"})
 
     def witness(self, before: Rollout, after: Rollout, seen: Observation) -> None:
-        """Remember for the promises on what a promotion was decided."""
-        if after.phase is not Phase.PROMOTED or before.phase not in IN_FLIGHT:
-            return
-        wrong = []
-        if seen.verdict is None or seen.verdict.outcome is not Outcome.PASS:
-            wrong.append("no PASS")
-        for lane in after.lanes:
-            views = {node: seen.answers(node, self.now) for node in lane.nodes}
-            runs = {node: view.apps[lane.app].running for node, view in views.items() if view is not None}
-            if any(runs.get(node) != lane.candidate.digest for node in lane.canaries):
-                wrong.append(f"a canary of {lane.app} did not run the candidate")
-            if lane.base is not None and not any(runs.get(node) == lane.base.digest for node in lane.controls):
-                wrong.append(f"no control node of {lane.app} ran last good")
-        self.world.judged[after.number] = ", ".join(wrong)
+        """Remember for the promises on what a start or a promotion was decided."""
+        if after.phase is Phase.PROMOTED and before.phase in IN_FLIGHT:
+            self.world.judged[after.number] = ", ".join(unjudged(after, seen, self.now))
+        if after.phase is Phase.DEPLOYING and before.phase is Phase.PENDING:
+            self.world.started[after.number] = ", ".join(unready(after, seen, self.now))
+
+
+def unjudged(rollout: Rollout, seen: Observation, now: float) -> Iterator[str]:
+    """What is missing for a promotion to mean a PASS beside control nodes."""
+    if seen.verdict is None or seen.verdict.outcome is not Outcome.PASS:
+        yield "no PASS"
+    for lane in rollout.lanes:
+        views = {node: seen.answers(node, now) for node in lane.nodes}
+        runs = {node: view.apps[lane.app].running for node, view in views.items() if view is not None}
+        if any(runs.get(node) != lane.candidate.digest for node in lane.canaries):
+            yield f"a canary of {lane.app} did not run the candidate"
+        if lane.base is not None and not any(runs.get(node) == lane.base.digest for node in lane.controls):
+            yield f"no control node of {lane.app} ran last good"
+
+
+def unready(rollout: Rollout, seen: Observation, now: float) -> Iterator[str]:
+    """Nodes that a rollout may not start from."""
+    for lane in rollout.lanes:
+        base = lane.base.digest if lane.base else None
+        for node in lane.nodes:
+            view = seen.answers(node, now)
+            app = view.apps[lane.app] if view else None
+            if app is None or app.running != base or app.good != base or app.pending is not None:
+                yield f"{node} was not seen on last good"
 
 
 def judged(rollout: Rollout, outcome: Outcome) -> Verdict:

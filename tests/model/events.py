@@ -63,7 +63,7 @@ def turns(world: World, name: str) -> Iterator[tuple[float, Event]]:
             yield 0.15, ("turn, all goes well", name, "FAIL")
             yield 0.1, ("decides", name, "FAIL")
             yield 0.1, ("turn", name, "ERROR")
-            yield 0.1, ("turn, all goes well", name, "WAIT")
+            yield (1.0 if rollout.phase == "WATCHING" else 0.1), ("turn, all goes well", name, "WAIT")
     else:
         yield 3.0, ("acts", name)
 
@@ -77,6 +77,7 @@ def faults(world: World) -> Iterator[tuple[float, Event]]:
         if not controller.link.away:
             yield 0.12, ("ledger away", name)
             yield 0.12, ("ledger loses an answer", name)
+            yield 0.06, ("ledger goes away with an answer", name)
         for node in world.nodes:
             if controller.runs and world.reaches(name, node):
                 yield 0.06, ("cuts the link", name, node)
@@ -185,9 +186,13 @@ def link_to_ledger(away: bool) -> Callable[[World, str], bool]:
     return change
 
 
-def loses_an_answer(world: World, name: str) -> bool:
-    world.controllers[name].link.answers_lost = 1
-    return True
+def loses_an_answer(away: bool) -> Callable[[World, str], bool]:
+    def change(world: World, name: str) -> bool:
+        link = world.controllers[name].link
+        link.loses_answer, link.goes_with_it = True, away
+        return True
+
+    return change
 
 
 def answers_slowly(world: World, name: str, node: str) -> bool:
@@ -333,7 +338,8 @@ HAPPENINGS: dict[str, Callable[..., bool]] = {
     "machine reboots": machine_reboots,
     "ledger away": link_to_ledger(True),
     "ledger back": link_to_ledger(False),
-    "ledger loses an answer": loses_an_answer,
+    "ledger loses an answer": loses_an_answer(False),
+    "ledger goes away with an answer": loses_an_answer(True),
     "answers slowly": answers_slowly,
     "slow answer arrives": slow_answer,
     "delivers": delivers,
@@ -354,7 +360,7 @@ HAPPENINGS: dict[str, Callable[..., bool]] = {
 }
 FAULTS = frozenset(
     {
-        "crashes", "freezes", "machine reboots", "ledger away", "ledger loses an answer", "answers slowly",
-        "cuts the link", "program dies", "program stops", "reboots", "loses power", "candidate dies",
+        "crashes", "freezes", "machine reboots", "ledger away", "ledger loses an answer",
+        "ledger goes away with an answer", "answers slowly", "cuts the link", "program dies", "program stops", "reboots", "loses power", "candidate dies",
     }
 )  # fmt: skip

@@ -41,7 +41,8 @@ class Link:
     def __init__(self, ledger: MemoryLedger) -> None:
         self._ledger = ledger
         self.away = False
-        self.answers_lost = 0
+        self.loses_answer = self.goes_with_it = False
+        """Whether the answer to the next row is lost, and the ledger is away from then on."""
 
     def rows(self, after: int = 0, kind: str | None = None) -> list[Row]:
         if self.away:
@@ -52,8 +53,8 @@ class Link:
         if self.away:
             raise Unreachable("writing the ledger", "it is away")
         row = self._ledger.append(kind, body, generation, follows)
-        if self.answers_lost:
-            self.answers_lost -= 1
+        if self.loses_answer:
+            self.loses_answer, self.away, self.goes_with_it = False, self.goes_with_it, False
             raise Unreachable("writing the ledger", "no answer came")
         return row
 

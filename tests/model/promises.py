@@ -29,16 +29,18 @@ def gone_in_time(was: Before, world: World, told: Chronicle) -> str | None:
 
 
 def closed_runs_nowhere(was: Before, world: World, told: Chronicle) -> str | None:
-    """2. A closed rollout runs nowhere, and nothing of it is still to come."""
+    """2. A closed rollout runs nowhere, and no weight is leased for a closed or settled one."""
     newest = told.newest
     for node in world.nodes.values():
         pending = node.state.pending
         if pending and pending.token in told.closed:
             return f"{node.name} holds {pending.token}, which is closed"
-        if newest and newest.phase in CLOSED and node.powered and node.name in newest.nodes:
-            lane = newest.lane_of(node.name)
-            if node.running == lane.candidate.digest:
-                return f"{node.name} runs {node.running} though rollout {newest.number} is {newest.phase}"
+        if newest is None or not node.powered or node.name not in newest.nodes:
+            continue
+        lane = newest.lane_of(node.name)
+        if newest.phase in CLOSED and node.running == lane.candidate.digest:
+            return f"{node.name} runs {node.running} though rollout {newest.number} is {newest.phase}"
+        if newest.phase in CLOSED or newest.settled:
             for lease in node.state.leases:
                 if lease.token.startswith(f"{newest.token}.") and node.answers:
                     return f"{node.name} leases weights under {lease.token} though it is {newest.phase}"
@@ -102,6 +104,9 @@ def leases_end(was: Before, world: World, told: Chronicle) -> str | None:
         pending = node.state.pending
         ends = [(lease.token, lease.until) for lease in node.state.leases]
         ends += [(pending.token, pending.until)] if pending and not node.state.frozen else []
+        if pending and not node.state.frozen and (t0 := told.tried.get((node.app, pending.digest))) is not None:
+            if pending.token.count(".") == 0 and world.now + pending.until - left > t0 + BUDGET.end + 1e-6:
+                return f"{node.name} holds {pending.token} until after T0 + deploy + watch + margin"
         for token, until in ends:
             meant = world.ends.get((node.name, token), float("-inf"))
             if until <= left or world.now + until - left > meant + 1e-6:
@@ -187,6 +192,8 @@ FROM_STUCK: dict[Phase | None, set[Phase]] = {
 
 def promotion_is_left_by_returning(was: Before, world: World, told: Chronicle) -> str | None:
     """12. PROMOTED is left only by RETURNING, a closed rollout by nothing; no row goes where no phase leads."""
+    if told.again:
+        return told.again[0]
     for before, after in told.steps:
         if before is None or (before.phase is after.phase and before.heading is after.heading):
             continue
@@ -195,6 +202,30 @@ def promotion_is_left_by_returning(was: Before, world: World, told: Chronicle) -
             return f"rollout {after.number} went from {before.phase} to {after.phase}"
         if after.phase is Phase.STUCK and before.phase is Phase.PROMOTED and after.heading is not Phase.PROMOTED:
             return f"rollout {after.number} was promoted and is stuck heading for {after.heading}"
+    return None
+
+
+def starts_from_last_good(was: Before, world: World, told: Chronicle) -> str | None:
+    """Base first: a rollout starts only when every node answers, is on last good and holds nothing."""
+    for before, after in told.steps:
+        if after.phase is Phase.DEPLOYING and before is not None and before.phase is Phase.PENDING:
+            wrong = world.started.get(after.number, "nobody looked")
+            if wrong:
+                return f"rollout {after.number} was started: {wrong}"
+    return None
+
+
+def traffic_first(was: Before, world: World, told: Chronicle) -> str | None:
+    """Traffic leaves a node before its candidate goes, and comes back only after."""
+    newest = told.newest
+    if newest is None or newest.phase is not Phase.REVERTING:
+        return None
+    for lane in newest.lanes:
+        for name in lane.nodes:
+            ended = f"{newest.token}.weights" in world.nodes[name].state.ended
+            still = [peer for peer in lane.peers(name) if world.nodes[peer].running == lane.candidate.digest]
+            if ended and still:
+                return f"{name} gives up its leased weights though {still[0]} still runs the candidate"
     return None
 
 
@@ -238,4 +269,6 @@ PROMISES: tuple[Promise, ...] = (
     quarantine_holds,
     door_stays_shut,
     promotion_is_left_by_returning,
+    starts_from_last_good,
+    traffic_first,
 )

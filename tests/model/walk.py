@@ -70,6 +70,8 @@ class Walk:
         self.healed_from = len(self.taken)
         for event in mending(self.world):
             self.step(event)
+            if self.broken:
+                return
         quiet = 0
         for _ in range(HEALING):
             if self.broken or quiet > 3:
@@ -103,6 +105,7 @@ def mending(world: World) -> Iterator[Event]:
             yield "boots", name
     for name, controller in world.controllers.items():
         yield "wakes", name
+        controller.link.loses_answer = False
         yield "ledger back", name
         yield "acts", name
     for link in sorted(world.cut):
@@ -134,7 +137,7 @@ def wander(scenario: Scenario, seed: int) -> Broken | None:
     draw = random.Random(f"{scenario.name} {seed}")
     walk = Walk(scenario)
     if scenario.opening:
-        for event in opening(walk.world, Phase(scenario.opening)):
+        for event in opening(walk.world, scenario.opening):
             walk.step(event)
             if walk.broken:
                 return result(walk)
@@ -160,13 +163,13 @@ def chosen(world: World, draw: random.Random, calm: float) -> Event:
     return event
 
 
-def opening(world: World, phase: Phase) -> Iterator[Event]:
+def opening(world: World, phase: str) -> Iterator[Event]:
     """Go quietly to where the newest rollout is in ``phase``."""
     yield "starts", "A"
     yield ("a newer commit",)
     for _ in range(60):
         rollout = world.controllers["A"].record.standing.rollout
-        if rollout is not None and rollout.number > 1 and rollout.phase is phase:
+        if rollout is not None and rollout.number > 1 and rollout.phase == phase:
             return
         yield from a_good_second(world)
 

@@ -19,8 +19,6 @@ from tests.model.nodes import Node
 
 BUDGET = Budget(deploy=8.0, watch=4.0, revert=7.0, margin=2.0)
 SILENCE = 2.5
-LINGER = 3.0
-"""Seconds that a command's answer is waited for; until then its node is asked for nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +105,8 @@ class World:
         """(node, token) to the latest true end that any message of that token to that node meant."""
         self.judged: dict[int, str] = {}
         """Rollout to what was wrong with the look that its promotion was decided on, '' if nothing."""
+        self.started: dict[int, str] = {}
+        """The same for the look that it was started on."""
         self.obeyed: list[tuple[str, str]] = []
         """(node, verb) of every command that arrived in this step."""
         self.stale_acts: list[str] = []
