@@ -59,7 +59,7 @@ class SqliteLedger:
                 f"SELECT n, at, generation, kind, body, hash FROM rows WHERE {where} ORDER BY n",
                 (after, kind) if kind else (after,),
             ).fetchall()
-        return [Row(n, at, generation, what, self._body(n, body), hash_) for n, at, generation, what, body, hash_ in found]
+        return [Row(n, at, by, what, self._body(n, body), hash) for n, at, by, what, body, hash in found]
 
     def _body(self, n: int, text: str) -> Body:
         try:

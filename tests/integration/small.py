@@ -179,7 +179,8 @@ class Place:
         self, changed: Callable[[Environment, Parts], tuple[Environment, Parts]] = lambda *both: both
     ) -> Iterator[Notes]:
         """The controller inside this process, with parts of its own where a test wants that; what it tells people."""
-        notes, stop, broke = Notes(), threading.Event(), []
+        notes, stop = Notes(), threading.Event()
+        broke: list[Exception] = []
 
         def run() -> None:
             try:

@@ -61,7 +61,7 @@ def told(tmp_path: Path) -> Callable[[str], Path]:
     return write
 
 
-# ---- bad input --------------------------------------------------------------------------------------------------------
+# ---- bad input ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_doctor_looks_at_everything_though_the_first_thing_is_missing(turnabout:
     assert {found["what"]: found["good"] for found in json.loads(printed)["findings"]}["prod ledger"] is True
 
 
-# ---- what is read -----------------------------------------------------------------------------------------------------
+# ---- what is read ---------------------------------------------------------------------------------------------------
 
 ENDS = {
     "reverted": 2, "promoted": 0, "held": 3, "stuck": 3, "frozen": 3, "both": 2, "superseded": 2, "crashed": 2,
@@ -206,7 +206,9 @@ def test_what_a_rollout_became_is_the_exit_code(turnabout: Command, told: Callab
     assert (code, json.loads(printed)["sentence"]) == (ENDS[tale], why)
 
 
-@pytest.mark.parametrize(("tale", "code"), [("promoted", 0), ("reverted", 0), ("held", 3), ("stuck", 3), ("waiting", 3)])
+@pytest.mark.parametrize(
+    ("tale", "code"), [("promoted", 0), ("reverted", 0), ("held", 3), ("stuck", 3), ("waiting", 3)]
+)
 def test_status_ends_with_3_where_a_person_is_needed(
     turnabout: Command, told: Callable[[str], Path], tale: str, code: int
 ) -> None:
@@ -247,7 +249,7 @@ def test_samples_are_asked_for_by_a_check_that_there_is(turnabout: Command, told
     )  # fmt: skip
 
 
-# ---- what people ask for ----------------------------------------------------------------------------------------------
+# ---- what people ask for --------------------------------------------------------------------------------------------
 
 
 def test_an_order_is_a_row_with_who_and_why(turnabout: Command, told: Callable[[str], Path]) -> None:
@@ -267,8 +269,8 @@ def test_an_order_is_a_row_with_who_and_why(turnabout: Command, told: Callable[[
 @pytest.mark.parametrize(
     ("tale", "argv", "said"),
     [
-        ("reverted", ("abort", "prod"), "Nothing to abort in prod: no rollout is in flight and the last one is closed."),
-        ("reverted", ("revert", "prod"), "Nothing to revert in prod: no rollout is in flight and the last one is closed."),
+        ("reverted", ("abort", "prod"), "Nothing to abort in prod: no rollout is in flight and the last is closed."),
+        ("reverted", ("revert", "prod"), "Nothing to revert in prod: no rollout is in flight and the last is closed."),
         ("promoted", ("approve", "prod"), "Nothing waits for an approval in prod."),
         ("promoted", ("resume", "prod"), "prod is not held."),
         ("waiting", ("retry", "prod"), "Nothing is held or quarantined in prod."),
@@ -292,7 +294,7 @@ def test_a_release_that_the_nodes_do_not_keep_is_no_way_back(turnabout: Command,
     assert "not 0badcafe. To go further back, revert in git on the branch of prod" in printed
 
 
-# ---- check ------------------------------------------------------------------------------------------------------------
+# ---- check ----------------------------------------------------------------------------------------------------------
 
 
 def test_check_says_every_complaint_at_once(turnabout: Command) -> None:

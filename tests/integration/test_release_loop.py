@@ -250,7 +250,7 @@ def test_abort_in_flight_leaves_git_alone(place: Place) -> None:
     assert place.head() == commit
     assert waits(place, "toy", "taken back by an operator")
     assert place.turnabout("abort", "one", "--reason", "again") == (
-        2, "Nothing to abort in one: no rollout is in flight and the last one is closed.\n",
+        2, "Nothing to abort in one: no rollout is in flight and the last is closed.\n",
     )  # fmt: skip
 
 
