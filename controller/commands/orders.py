@@ -24,7 +24,7 @@ SAYS = {
     "abort": "aborted: traffic off, then nodes back to last good; git stays as it is",
     "hold": "held: nothing starts here until `turnabout resume {environment}`",
     "resume": "resumed: the branch's newest commit is looked at again",
-    "retry": "asked again: what was held or quarantined may be tried once more",
+    "retry": "asked again: what was held or quarantined is tried once more as soon as the branch asks for it",
     "revert": "reverted: traffic off, nodes back, a revert commit on the branch, and not tried again",
 }
 
