@@ -159,6 +159,7 @@ class EnvironmentLoop:
                 self._tell(app, f"{app} {self._branch.release.commit[:7]} waits: {why}")
             if found.rollout is not None:
                 self._looking.begin(found.rollout)
+                self._troubles.clear()
                 self._decided(None, found.rollout, "pending")
                 return now
         return now + LOOK

@@ -83,7 +83,7 @@ def test_whatever_row_was_its_last_the_next_controller_ends_what_it_began(
         except Exception as broke:
             failed.append(f"{place.name}: {broke!r}")
 
-    threads = [threading.Thread(target=play, args=(place,)) for place in small.places.values()]
+    threads = [threading.Thread(target=play, args=(place,), daemon=True) for place in small.places.values()]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -223,6 +223,24 @@ def test_a_node_without_room_is_named_and_the_release_begins_when_there_is_room(
         ends(place, commit, Phase.PROMOTED)
 
 
+def test_a_promise_that_cannot_be_written_is_not_given_and_the_node_says_why(place: Place) -> None:
+    blocked = place.root("bos-a") / ".state.json.tmp"
+    with place.controller():
+        with no_room(place, "bos-a"):
+            commit = place.change("Promise", toy.good("promise"))
+            rollout = pending_because(place, commit, "reserve")
+            blocked.mkdir()
+        try:
+            held = place.reaches(rollout.number, Phase.REVERTING, 60)
+            assert held.why.startswith("Not every canary served within the 12 s of deploying: ")
+            assert "The promise could not be written (Is a directory): nothing was begun. Free the disk" in held.why
+            assert place.small.crowd.served(candidate(rollout)).requests == 0
+        finally:
+            blocked.rmdir()
+        place.reaches(rollout.number, Phase.HELD)
+        ends(place, commit, Phase.PROMOTED)
+
+
 def built(place: Place, digest: str) -> Path:
     return place.site.state / "artifacts" / "manifests" / f"{digest.removeprefix('sha256:')}.json"
 
@@ -384,6 +402,14 @@ def test_a_supervisor_that_is_killed_is_a_node_gone_and_the_rest_does_not_wait_f
         place.small.platform.start_node("two", "bos-a")
         place.reaches(rollout.number, Phase.HELD)
         ends(place, commit, Phase.PROMOTED)
+
+
+def test_a_release_that_never_serves_goes_back_when_deploying_has_used_its_budget(place: Place) -> None:
+    with place.controller():
+        rollout = ends(place, place.change("Warm the cache first", toy.HANGS), Phase.REVERTED)
+        git_agrees(place, rollout)
+    assert rollout.why == f"toy {rollout.commit[:7]} was not ready on bos-a within the 12 s of deploying."
+    assert place.small.crowd.served(candidate(rollout)).requests == 0
 
 
 # ---- time -----------------------------------------------------------------------------------------------------------

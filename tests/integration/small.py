@@ -43,13 +43,13 @@ BASE = """\
 poll_seconds = 0.3
 [budget]
 deploy_seconds = 12
-watch_seconds = 5
+watch_seconds = 4
 revert_seconds = 15
 margin_seconds = 3
 wave_seconds = 1
 [judge]
 alpha = 0.01
-silence_seconds = 4
+silence_seconds = 3.5
 smallest_harm = 0.4
 [app.toy]
 greeting = "hello"
