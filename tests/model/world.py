@@ -84,7 +84,7 @@ class World:
         self.messages: list[Message] = []
         self.faults, self.orders = scenario.faults, list(scenario.orders)
         self.commits = list(scenario.commits)
-        first = dict.fromkeys(scenario.fleets, "" if scenario.first else "sha256:L")
+        first = {app: "" if scenario.first else "sha256:L" for app in scenario.fleets}
         self.branch = [Commit(0, first)]
         self.environment = Environment(
             "prod", "prod", None, None, BUDGET, Judge(0.01, SILENCE), (), scenario.fleets, {}, 1.0, False
