@@ -54,11 +54,11 @@ def policy(parts: Shared, name: str, standing: Standing) -> Environment:
     last = standing.rollout
     commit = last.commit if last is not None and last.commit in promoted else (promoted[0] if promoted else None)
     if commit is not None and parts.git.object_id(commit, FOLDER) is not None:
-        return parts.releases.environment(name, commit)  # from the mirror: a controller starts without git
+        return parts.releases.policy(name, commit)  # from the mirror: a controller starts without git
     if name not in parts.git.heads():
         raise Refused(f"reading {name}", f"the repository has no branch {name}", "Push one to begin.")
     head = parts.git.fetch(name)
-    return parts.releases.environment(name, commit or head)
+    return parts.releases.policy(name, commit or head)
 
 
 def transport(outputs: Outputs) -> Transport:

@@ -329,7 +329,7 @@ class EnvironmentLoop:
     def _reread_policy(self, commit: str) -> None:
         """Budgets, judge and signers come from the last promoted commit: no candidate sets its own rules."""
         try:
-            environment = self._parts.source.environment(self._environment.name, commit)
+            environment = self._parts.source.policy(self._environment.name, commit)
         except (Trouble, BadEnvironment):
             return  # the policy that is in force stays in force
         self._heard.put(lambda: setattr(self, "_environment", environment))

@@ -62,8 +62,8 @@ class Source(Protocol):
         """What ``commit`` wants to run there. Raises Unreachable, Refused (a commit that cannot be released)."""
         ...
 
-    def environment(self, name: str, commit: str) -> Environment:
-        """The environment's policy as ``commit`` states it. Raises Unreachable, BadEnvironment."""
+    def policy(self, name: str, commit: str) -> Environment:
+        """Put in force what ``commit`` states: rules, and who may sign. Raises Unreachable, Refused, BadEnvironment."""
         ...
 
     def revert(self, rollout: Rollout, branch: str) -> tuple[str | None, str]:
