@@ -81,6 +81,9 @@ def put_together(
     """What one environment's loop is made of: its rules and its parts. Raises what ``loop`` does."""
     outputs = site.outputs(name)
     ledger = open_ledger(site, name)
+    if (broken := ledger.broken_at()) is not None:
+        said = f"row {broken} of {site.ledger(name)} does not follow from the one before it"
+        raise Refused(f"leading {name}", said, "It was changed by hand or is damaged: restore it from a copy.")
     environment = policy(parts, name, fold(ledger.rows()))
     nodes = NodeFleet(outputs, transport(outputs), parts.artifacts, parts.clock)
     return environment, Parts(

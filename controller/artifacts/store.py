@@ -177,8 +177,9 @@ class ArtifactStore:
         return blob
 
     def _here(self, blob: Blob) -> bool:
-        place = self._folder / "blobs" / blob.sha256
-        return place.exists() and place.stat().st_size == blob.bytes
+        """Whether the blob is here, and still what its name says: what a disk has damaged is made again."""
+        content = _content(self._folder / "blobs" / blob.sha256)
+        return content is not None and hashlib.sha256(content).hexdigest() == blob.sha256
 
     def _blob(self, name: str) -> bytes:
         content = _content(self._folder / "blobs" / name)
