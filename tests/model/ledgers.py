@@ -30,7 +30,8 @@ class MemoryLedger:
             raise Conflict("the ledger", f"row {len(self.history)} came first", "Read it and decide again.")
         if follows is not None and generation < leads:
             raise Conflict("the ledger", f"generation {leads} leads now", "Step down.")
-        row = Row(len(self.history) + 1, 0.0, max(generation, leads), kind, body, f"hash of row {len(self.history) + 1}")
+        n = len(self.history) + 1
+        row = Row(n, 0.0, max(generation, leads), kind, body, f"hash of row {n}")
         self.history.append(row)
         return row
 
