@@ -1,7 +1,7 @@
-"""What people are told besides the reason: what follows from it, and what they can do now.
+"""What people are told besides the reason: what a watch sees, what a check asks, what follows from the outcome.
 
 Pure; every surface says the same sentence because all of them take it from here. The reason itself is the rollout's own
-``why``. The commands are those of the command line, written out so that they can be copied.
+``why``; what a person can do stands in ``remedies``.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 from controller.model import Cause, Check, Finding, Lane, Outcome, Phase, Rollout, Verdict
 from controller.plan import BLIND_TRIES
+from controller.remedies import REMEDIES
 from controller.story import CANDIDATE, SUSPICIOUS, Advice, GitSaid
 from controller.verdict import percent, rate
-
-BECAUSE = '--reason "WHY"'
 
 
 def sentence(rollout: Rollout, verdict: Verdict | None) -> str:
@@ -22,7 +21,37 @@ def sentence(rollout: Rollout, verdict: Verdict | None) -> str:
         worst = max(verdict.findings, key=lambda f: f.evidence or 0.0, default=None)
         if verdict.outcome is Outcome.WAIT and worst is not None and (worst.evidence or 0.0) >= SUSPICIOUS:
             return looks_worse(rollout, worst, verdict.threshold)
-    return rollout.why
+    return grouped(rollout.why)
+
+
+WAITS = "Waits for "
+
+
+def waited_for(why: str) -> tuple[str, ...]:
+    """What a rollout says it waits for."""
+    return tuple(why.removeprefix(WAITS).rstrip(".").split("; ")) if why.startswith(WAITS) else ()
+
+
+def grouped(why: str) -> str:
+    """The same sentence with nodes that wait for the same thing named together."""
+    reasons: dict[str, list[str]] = {}
+    for one in waited_for(why):
+        node, _, reason = one.partition(", which ")
+        reasons.setdefault(reason, []).append(node)
+    if all(len(nodes) == 1 for nodes in reasons.values()):
+        return why
+    said = (f"{', '.join(nodes)}{which(reason, len(nodes))}" for reason, nodes in reasons.items())
+    return f"{WAITS}{'; '.join(said)}."
+
+
+def which(reason: str, nodes: int) -> str:
+    if not reason or nodes == 1:
+        return f", which {reason}" if reason else ""
+    verb, _, rest = reason.partition(" ")
+    return f", which {MANY.get(verb, verb)} {rest}"
+
+
+MANY = {"is": "are", "does": "do", "has": "have"}
 
 
 def looks_worse(rollout: Rollout, finding: Finding, threshold: float) -> str:
@@ -79,7 +108,10 @@ def last_good(rollout: Rollout) -> str:
 
 
 def after_pending(rollout: Rollout, git: GitSaid | None, nodes: Mapping[str, str]) -> Iterator[str]:
-    yield f"{rollout.environment} serves {last_good(rollout)}; the clock starts with the first node that leaves it."
+    if any(lane.base is not None for lane in rollout.lanes):
+        yield f"{rollout.environment} serves {last_good(rollout)}; the clock starts with the first node that leaves it."
+    else:
+        yield f"{rollout.environment} serves nothing of it yet; the clock starts with the first node."
 
 
 def after_in_flight(rollout: Rollout, git: GitSaid | None, nodes: Mapping[str, str]) -> Iterator[str]:
@@ -148,86 +180,9 @@ AFTER = {
 }
 
 
-# ---- what to do ---------------------------------------------------------------------------------------------------
-
-
 def advice(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[str, str]) -> tuple[Advice, ...]:
     """What a person can do now, most likely first; empty where nothing is to be done."""
-    return tuple(ADVICE[rollout.phase](rollout, verdict, nodes))
-
-
-Telling = Iterator[Advice]
-
-
-def advise_pending(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[str, str]) -> Telling:
-    environment = rollout.environment
-    if rollout.approved is None and any(lane.base is None for lane in rollout.lanes):
-        yield Advice("Let it start", f"turnabout approve {environment} {BECAUSE}")
-    yield Advice("Stop it before it starts", f"turnabout abort {environment} {BECAUSE}")
-
-
-def advise_in_flight(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[str, str]) -> Telling:
-    yield Advice("Take it back now", f"turnabout abort {rollout.environment} {BECAUSE}")
-    yield Advice("Take it back and let nothing else start", f"turnabout hold {rollout.environment} {BECAUSE}")
-
-
-def advise_turning(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[str, str]) -> Telling:
-    yield Advice("See it through", f"turnabout watch {rollout.environment}")
-
-
-def advise_promoted(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[str, str]) -> Telling:
-    if not rollout.stays and all(lane.base is not None for lane in rollout.lanes):
-        says = f"Take it back all the same: every node has {last_good(rollout)} on its disk"
-        yield Advice(says, f"turnabout revert {rollout.environment} {BECAUSE}")
-
-
-def advise_reverted(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[str, str]) -> Telling:
-    environment, number = rollout.environment, rollout.number
-    failed = [f for f in verdict.findings if f.outcome is Outcome.FAIL] if verdict is not None else []
-    if failed:
-        worst = max(failed, key=lambda f: f.evidence or 0.0)
-        yield Advice("See the failing calls", f"turnabout show {environment} {number} --samples {worst.check}")
-    yield Advice("Fix it on a branch from the candidate, then merge again", f"git switch -c fix {candidate(rollout)}")
-    again = f"turnabout retry {environment} {candidate(rollout)} {BECAUSE}"
-    yield Advice("Was it not the release? Try the same bits again", again)
-
-
-def advise_held(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[str, str]) -> Telling:
-    environment = rollout.environment
-    if rollout.cause is Cause.HOLD and "holds" in rollout.why:
-        yield Advice("Let it go on", f"turnabout resume {environment} {BECAUSE}")
-    elif rollout.cause is not Cause.HOLD:
-        yield Advice("Try the same bits again", f"turnabout retry {environment} {candidate(rollout)} {BECAUSE}")
-    yield Advice("See what was measured", f"turnabout show {environment} {rollout.number}")
-
-
-def advise_superseded(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[str, str]) -> Telling:
-    yield Advice("Watch the newer commit", f"turnabout watch {rollout.environment}")
-
-
-def advise_stuck(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[str, str]) -> Telling:
-    environment = rollout.environment
-    if rollout.heading is None:
-        yield Advice("Keep it: it is good after all", f"turnabout approve {environment} {BECAUSE}")
-        yield Advice("Fix it forward, from the candidate", f"git switch -c fix {candidate(rollout)}")
-        return
-    wanted = CANDIDATE if rollout.heading is Phase.PROMOTED else "last good"
-    for node in (node for node, state in nodes.items() if state != wanted):
-        yield Advice(f"Is {node} lost? Give its place to a new machine", f"turnabout node replace {environment} {node}")
-
-
-ADVICE = {
-    Phase.PENDING: advise_pending,
-    Phase.DEPLOYING: advise_in_flight,
-    Phase.WATCHING: advise_in_flight,
-    Phase.REVERTING: advise_turning,
-    Phase.RETURNING: advise_turning,
-    Phase.PROMOTED: advise_promoted,
-    Phase.REVERTED: advise_reverted,
-    Phase.HELD: advise_held,
-    Phase.SUPERSEDED: advise_superseded,
-    Phase.STUCK: advise_stuck,
-}
+    return tuple(REMEDIES[rollout.phase](rollout, verdict, nodes))
 
 
 def hexadecimal(digest: str) -> str:

@@ -71,22 +71,26 @@ def transport(outputs: Outputs) -> Transport:
 
 def loop(site: Site, name: str, parts: Shared, notifier: Notifier, pool: Executor) -> EnvironmentLoop:
     """One environment's loop, ready to run. Raises BadSite, BadOutputs, BadEnvironment, Refused, Unreachable."""
+    return EnvironmentLoop(*put_together(site, name, parts, notifier, pool))
+
+
+def put_together(
+    site: Site, name: str, parts: Shared, notifier: Notifier, pool: Executor
+) -> tuple[Environment, Parts]:
+    """What one environment's loop is made of: its rules and its parts. Raises what ``loop`` does."""
     outputs = site.outputs(name)
     ledger = open_ledger(site, name)
     environment = policy(parts, name, fold(ledger.rows()))
     nodes = NodeFleet(outputs, transport(outputs), parts.artifacts, parts.clock)
-    return EnvironmentLoop(
-        environment,
-        Parts(
-            source=parts.releases,
-            artifacts=parts.artifacts,
-            fleet=nodes,
-            ledger=ledger,
-            spool=Spool(site.state / name / "spool.jsonl"),
-            notifier=notifier,
-            clock=parts.clock,
-            pool=pool,
-            nodes=tuple(node.name for node in outputs.nodes),
-            backends={node.app: node.backends for node in outputs.nodes},
-        ),
+    return environment, Parts(
+        source=parts.releases,
+        artifacts=parts.artifacts,
+        fleet=nodes,
+        ledger=ledger,
+        spool=Spool(site.state / name / "spool.jsonl"),
+        notifier=notifier,
+        clock=parts.clock,
+        pool=pool,
+        nodes=tuple(node.name for node in outputs.nodes),
+        backends={node.app: node.backends for node in outputs.nodes},
     )

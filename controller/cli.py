@@ -67,6 +67,10 @@ def parser() -> Parser:
     show.add_argument("rollout", help="its number, or ENVIRONMENT/NUMBER")
     show.add_argument("--samples", metavar="CHECK", help="the failing calls that were kept")
     show.add_argument("--html", type=Path, metavar="FILE", help="write the report, one self-contained page")
+    replay = verb("replay", "judge a recorded rollout again, by this judge or another", json=True)
+    replay.add_argument("rollout", help="its number, or ENVIRONMENT/NUMBER")
+    replay.add_argument("--judge", choices=["ours", "threshold", "mann-whitney", "all"], default="ours")
+    replay.add_argument("--alpha", type=float, help="the chance of a false revert (default: as it was judged)")
     history = verb("history", "an environment's rollouts, newest first", environment=True, json=True)
     history.add_argument("--limit", type=int, default=20)
     history.add_argument("--verify", action="store_true", help="check the ledger's hash chain")
@@ -123,10 +127,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 from controller.commands import planning
 
                 return {"plan": planning.plan, "promote": planning.promote, "doctor": planning.doctor}[verb](args, site)
-            case "status" | "watch" | "show" | "history" as verb:
+            case "status" | "watch" | "show" | "history" | "replay" as verb:
                 from controller.commands import reading
 
-                views = (reading.status, reading.watch, reading.show, reading.history)
+                views = (reading.status, reading.watch, reading.show, reading.history, reading.replay)
                 return {view.__name__: view for view in views}[verb](args, site)
             case _:
                 from controller.commands.orders import give

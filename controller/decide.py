@@ -226,12 +226,14 @@ def pending(rollout: Rollout, seen: Observation, now: float) -> Rollout:
 
 def waiting_for(rollout: Rollout, seen: Observation, now: float) -> Iterator[str]:
     """What must be true before T0: every node answers, holds nothing, is on the base and has the candidate's bits."""
-    if rollout.approved is None and any(lane.base is None for lane in rollout.lanes):
-        firsts = ", ".join(lane.app for lane in rollout.lanes if lane.base is None)
-        command = f"turnabout approve {rollout.environment}"
+    command = f"turnabout approve {rollout.environment}"
+    firsts = ", ".join(lane.app for lane in rollout.lanes if lane.base is None)
+    if rollout.approved is None and firsts:
         yield f"an approval: first release of {firsts}, with no last good to compare with ({command})"
+    elif rollout.approved is None and rollout.needs_approval:
+        yield f"an approval, which {rollout.environment} asks for ({command})"
     for lane in rollout.lanes:
-        base = lane.base.digest if lane.base else None
+        base = lane.base_digest
         for node in lane.nodes:
             app = steps.app_on(lane, node, seen, now)
             if app is None:

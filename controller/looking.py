@@ -14,7 +14,6 @@ from controller import rows, samples, verdict
 from controller.model import IN_FLIGHT, NodeView, Rollout, Verdict
 from controller.samples import Sample, Telemetry
 from controller.verdict import Judgement, Terms
-from environments import Judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +56,11 @@ class Looking:
 
     def probed(self, node: str, works: bool) -> None:
         self._probes[node] = works
+
+    def probe_rank(self, node: str, probed_at: float) -> tuple[bool, float]:
+        """Which node is probed next: one whose last probe failed, to be sure of it, else the one that waits longest."""
+        failed = any(state.probes_failed.get(node, 0) for state in self.judgements.values())
+        return not (failed or self._probes.get(node) is False), probed_at
 
     def begin(self, rollout: Rollout, history: Sequence[rows.Row] = ()) -> None:
         """Judge ``rollout`` from here on; ``history`` holds the samples an earlier controller took of it."""
@@ -103,12 +107,12 @@ class Looking:
             self.judgements[lane.app] = verdict.look(self.judgements[lane.app], lane, look)
         self.harmed = self.harmed.plus(looks)
 
-    def verdict(self, rollout: Rollout, judge: Judge, now: float, ended: bool) -> Verdict | None:
+    def verdict(self, rollout: Rollout, now: float, ended: bool) -> Verdict | None:
         """What the samples of ``rollout`` prove now; None before anything could be measured."""
         if rollout.number != self._number or rollout.t0 is None:
             return None
         since = rollout.watch_from if rollout.watch_from is not None else rollout.t0
-        terms = Terms(judge.alpha, judge.smallest_harm, now - since, ended)
+        terms = Terms(rollout.judge.alpha, rollout.judge.smallest_harm, now - since, ended)
         return verdict.verdict(rollout.lanes, self.judgements, terms)
 
     def evidence(self) -> dict[str, float]:

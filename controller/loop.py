@@ -30,8 +30,8 @@ from controller.rows import Body
 from controller.samples import Sample
 from environments import BadEnvironment, Environment
 
-PROBE_EVERY = 3.0
-"""Seconds between two round trips of the probe on one node."""
+PROBE_EVERY = 2.0
+"""Seconds between two round trips of an application's probe: each is a process of its own on a node."""
 FIRST_LOOK = 3.0
 """Seconds a starting controller gives its nodes to answer before it takes over with what it has seen."""
 
@@ -191,11 +191,11 @@ class EnvironmentLoop:
 
     def _observation(self, rollout: Rollout, now: float) -> Observation:
         ended = rollout.phase is Phase.WATCHING and now >= watch_end(rollout)
-        judge, standing = self._environment.judge, self._record.standing
+        standing = self._record.standing
         return Observation(
             nodes=self._looking.views,
-            silence=judge.silence,
-            verdict=self._looking.verdict(rollout, judge, now, ended) if rollout.phase in IN_FLIGHT else None,
+            silence=rollout.judge.silence,
+            verdict=self._looking.verdict(rollout, now, ended) if rollout.phase in IN_FLIGHT else None,
             order=next((order for order in standing.orders if order.row > rollout.orders_read), None),
             newer=self._newer(rollout),
             closed_window=self._closed_window(),
@@ -245,16 +245,21 @@ class EnvironmentLoop:
         self._heard.put(hear)
 
     def _probe(self, rollout: Rollout, now: float) -> None:
-        """Try the round trip from outside, on every canary that serves and on one control node of each application."""
+        """Try the round trip from outside, for each application on one canary and on one control node at a time."""
         for lane in rollout.lanes:
-            for node in (*lane.canaries, *lane.controls[:1]):
-                view = self._looking.views.get(node)
-                app = view.apps.get(lane.app) if view else None
-                wanted = node in lane.controls or (app is not None and app.running == lane.candidate.digest)
-                if app is None or not app.serves or not wanted or now - self._probed_at.get(node, 0.0) < PROBE_EVERY:
-                    continue
-                self._probed_at[node] = now
-                self._parts.pool.submit(self._probe_one, node, lane.app)
+            if now - self._probed_at.get(lane.app, 0.0) < PROBE_EVERY:
+                continue
+            self._probed_at[lane.app] = now
+            for nodes, digest in ((lane.canaries, lane.candidate.digest), (lane.controls, lane.base_digest)):
+                serving = [node for node in nodes if self._serves(node, lane.app, digest)]
+                if serving:
+                    node = min(serving, key=lambda node: self._looking.probe_rank(node, self._probed_at.get(node, 0.0)))
+                    self._probed_at[node] = now
+                    self._parts.pool.submit(self._probe_one, node, lane.app)
+
+    def _serves(self, node: str, app: str, digest: str | None) -> bool:
+        view = self._looking.views.get(node)
+        return view is not None and app in view.apps and view.apps[app].serves and view.apps[app].running == digest
 
     def _probe_one(self, node: str, app: str) -> None:
         try:

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from environments import Budget
+from environments import Budget, Judge
 
+USUAL = Judge(alpha=0.01, silence=5.0)
 BASE_WEIGHT = 100
 """The weight every server has when no rollout leases another one."""
 
@@ -148,6 +149,10 @@ class Lane:
     def controls(self) -> tuple[str, ...]:
         return tuple(node for node in self.nodes if node not in self.canaries)
 
+    @property
+    def base_digest(self) -> str | None:
+        return self.base.digest if self.base is not None else None
+
     def peers(self, node: str) -> tuple[str, ...]:
         """The nodes whose balancers send traffic to ``node``, itself included."""
         return next(zone for zone in self.zones.values() if node in zone)
@@ -178,6 +183,8 @@ class Rollout:
     attempt: int = 1
     lets_finish: bool = False
     """Merges came faster than rollouts: this one is no longer superseded."""
+    needs_approval: bool = False
+    """The environment wants a person to agree before anything leaves last good."""
     approved: str | None = None
     """Who approved it and why, where an approval is needed."""
     guilty: tuple[str, ...] = ()
@@ -191,6 +198,8 @@ class Rollout:
     settled: bool = False
     heading: Phase | None = None
     """What a STUCK rollout is still working on."""
+    judge: Judge = USUAL
+    """What its verdict is measured by, as the environment stated it when it began."""
 
     @property
     def token(self) -> str:

@@ -48,7 +48,7 @@ def zip_longest_waves(rollout: Rollout) -> list[list[tuple[Lane, tuple[str, ...]
 
 
 def serves_base(lane: Lane, node: str, seen: Observation, now: float) -> bool:
-    return steps.on(steps.app_on(lane, node, seen, now), lane.base.digest if lane.base else None)
+    return steps.on(steps.app_on(lane, node, seen, now), lane.base_digest)
 
 
 def node_states(rollout: Rollout, seen: Observation, now: float) -> dict[str, str]:

@@ -65,6 +65,8 @@ def plan(standing: Standing, release: Release, ground: Ground, now: float) -> Pl
         budget=ground.environment.budget,
         generation=ground.generation,
         clock=ground.clock,
+        judge=ground.environment.judge,
+        needs_approval=ground.environment.require_approval,
         phase=Phase.PENDING,
         entered_at=now,
         why=f"Commit {release.commit[:7]} wants {', '.join(lane.app for lane in lanes)} to change.",

@@ -104,7 +104,7 @@ def sample(lane: Lane, before: Mapping[str, Telemetry], after: Mapping[str, Tele
         edges = next(t.edges_ms for t in after.values())
         slow = lane.slow_above_ms
         cells.append(Cell(zone, path, canary, control, above(canary, edges, slow), above(control, edges, slow)))
-    return Sample(lane.app, at, tuple(cells), own(lane, after, canary=True), own(lane, after, canary=False))
+    return Sample(lane.app, at, tuple(cells), own(lane, before, after, True), own(lane, before, after, False))
 
 
 def arm_of(
@@ -123,7 +123,7 @@ def arm_of(
     was_drained = all(weights.get(f"{backend}/{server}") == 0 for backend in lane.backends)
     if now_runs == lane.candidate.digest and (then_ran == lane.candidate.digest or was_drained):
         return "canary"
-    base = lane.base.digest if lane.base else None
+    base = lane.base_digest
     return "control" if base is not None and now_runs == then_ran == base else None
 
 
@@ -147,14 +147,22 @@ def above(counts: Counts, edges_ms: tuple[float, ...], slow_above_ms: float | No
     return sum(counts.buckets[edges_ms.index(slow_above_ms) + 1 :])
 
 
-def own(lane: Lane, telemetry: Mapping[str, Telemetry], canary: bool) -> dict[str, Mapping[str, float]]:
-    """The applications' own metrics by node, of one arm."""
-    base = lane.base.digest if lane.base else None
+def own(
+    lane: Lane, before: Mapping[str, Telemetry], after: Mapping[str, Telemetry], canary: bool
+) -> dict[str, Mapping[str, float]]:
+    """The applications' own metrics by node, of one arm. A node that has not answered since the last look has no new
+    ones: the old ones a second time would say that nothing happened on it.
+    """
+    base = lane.base_digest
     digest = lane.candidate.digest if canary else base
     return {
         node: seen.metrics
-        for node, seen in telemetry.items()
-        if node in lane.nodes and digest is not None and seen.metrics_of == digest and seen.metrics
+        for node, seen in after.items()
+        if node in lane.nodes
+        and digest is not None
+        and seen.metrics_of == digest
+        and seen.metrics
+        and seen is not before.get(node)
     }
 
 

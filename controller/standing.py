@@ -103,8 +103,8 @@ def moved(standing: Standing, rollout: Rollout) -> Standing:
         promoted = {**standing.promoted, **{lane.app: lane.candidate for lane in rollout.lanes}}
         return replace(standing, promoted=promoted, owed_notes=(*without(standing.owed_notes, rollout.number), rollout))
     if rollout.phase is Phase.RETURNING:
-        moved_apps = {lane.app for lane in rollout.lanes}
-        others = {app: release for app, release in standing.promoted.items() if app not in moved_apps}
+        mine = {lane.app for lane in rollout.lanes}
+        others = {app: release for app, release in standing.promoted.items() if app not in mine}
         bases = {lane.app: lane.base for lane in rollout.lanes if lane.base is not None}
         return quarantined(replace(standing, promoted={**others, **bases}), rollout)
     return closed(standing, rollout) if rollout.phase in CLOSED else quarantined(standing, rollout)

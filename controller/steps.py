@@ -121,7 +121,7 @@ def lead(
     traffic is sent to.
     """
     until, expires = ends
-    base = lane.base.digest if lane.base else None
+    base = lane.base_digest
     wanted = {}
     for node in nodes:
         app = app_on(lane, node, seen, now)
@@ -193,9 +193,14 @@ def turn(
     now: float,
     until: float,
 ) -> Iterator[Action]:
-    """Bring the lane to last good: traffic off first, nodes second, and every token ended on every node."""
-    base = lane.base.digest if lane.base else None
+    """Bring the lane to last good: traffic off first, nodes second, and every token ended on every node.
+
+    A node is asked one thing after the other, so ending tokens comes last: on a control node it brings nobody back, and
+    its balancer must not go on sending to the candidate meanwhile.
+    """
+    base = lane.base_digest
     wanted = {}
+    endings: list[Revert] = []
     for node in lane.nodes:
         app = app_on(lane, node, seen, now)
         back = on(app, base)
@@ -207,13 +212,14 @@ def turn(
             continue
         if leaving and (step := go_back(node)) is not None:
             yield step
-        if back or leaving:
-            yield from (
-                Revert(node, lane.app, token, rollout.short, rollout.cause is Cause.HARM and lane.app in rollout.guilty)
-                for token in tokens
-                if token not in app.ended
-            )
+        harm = rollout.cause is Cause.HARM and lane.app in rollout.guilty
+        ends = [Revert(node, lane.app, token, rollout.short, harm) for token in tokens if token not in app.ended]
+        if leaving:
+            yield from ends
+        elif back:
+            endings += ends
     yield from shift(rollout, lane, wanted, seen, now, until)
+    yield from endings
 
 
 def returning(rollout: Rollout, lane: Lane, node: str) -> Action | None:
@@ -226,7 +232,7 @@ def half_at_once(lane: Lane, seen: Observation, now: float) -> frozenset[str]:
     """Nodes that may leave the promoted release together, so that a zone never stands empty."""
     chosen: list[str] = []
     for nodes in lane.zones.values():
-        base = lane.base.digest if lane.base else None
+        base = lane.base_digest
         waiting = [node for node in nodes if not on(app_on(lane, node, seen, now), base)]
         chosen += waiting[: ceil(len(nodes) / 2)]
     return frozenset(chosen)
@@ -235,7 +241,7 @@ def half_at_once(lane: Lane, seen: Observation, now: float) -> frozenset[str]:
 def back(lane: Lane, node: str, tokens: tuple[str, ...], seen: Observation, now: float) -> bool:
     """The node serves last good, holds no promise, and every token has ended on it."""
     app = app_on(lane, node, seen, now)
-    base = lane.base.digest if lane.base else None
+    base = lane.base_digest
     return app is not None and on(app, base) and app.pending is None and all(token in app.ended for token in tokens)
 
 

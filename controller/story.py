@@ -16,7 +16,9 @@ from controller.standing import Quarantined
 CANDIDATE, LAST_GOOD, STARTING, STOPPING, SILENT = "candidate", "last good", "starting", "stopping", "silent"
 UNSEEN = "not seen"
 """A node that no look has reached yet."""
-NODE_STATES = (CANDIDATE, STARTING, LAST_GOOD, STOPPING, SILENT, UNSEEN)
+EMPTY = "empty"
+"""A node that runs nothing, because there is no last good."""
+NODE_STATES = (CANDIDATE, STARTING, LAST_GOOD, STOPPING, SILENT, UNSEEN, EMPTY)
 
 COMING, RUNNING, WITHIN, OVER, UNUSED = "coming", "running", "within", "over", "unused"
 """What can be said of a budget."""
@@ -111,7 +113,9 @@ class Judged:
 
     @property
     def suspicious(self) -> bool:
-        return self.finding.outcome is Outcome.FAIL or (self.finding.evidence or 0.0) >= SUSPICIOUS
+        if self.finding.outcome is Outcome.WAIT:
+            return (self.finding.evidence or 0.0) >= SUSPICIOUS
+        return self.finding.outcome is Outcome.FAIL
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +220,11 @@ class Story:
         return self.phase in CLOSED or (self.phase is Phase.PROMOTED and self.rollout.settled)
 
     @property
+    def name(self) -> str:
+        """How commands name it."""
+        return f"{self.environment}/{self.number}"
+
+    @property
     def threshold(self) -> float:
         return self.verdict.threshold if self.verdict is not None else 100.0
 
@@ -276,3 +285,12 @@ class Overview:
     """When the controller that leads now took over."""
     last_row: int
     hash: str
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether nothing goes on here until a person acts."""
+        story = self.current
+        if story is None or self.hold is not None:
+            return self.hold is not None
+        waits = story.phase is Phase.PENDING and any("approve" in one.command for one in story.advice)
+        return waits or story.phase in (Phase.HELD, Phase.STUCK)

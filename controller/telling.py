@@ -1,4 +1,4 @@
-"""From a ledger's rows to a Story: the only place where the figures that people read are worked out.
+"""From a ledger's rows to a Story: everything that people see of a rollout, in one value.
 
 Pure. T0 is known in UTC from the row that was written at it; everything else counts from there. On the controller's own
 clock a rollout's times are exact to the millisecond; once another clock took over, the UTC of the rows has to do.
@@ -7,36 +7,30 @@ clock a rollout's times are exact to the millisecond; once another clock took ov
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
-from controller import rows
+from controller import news, rows
 from controller.advice import advice, after, asks, kind_of, sentence
 from controller.chapter import chapter, moments
 from controller.errors import Refused
+from controller.figures import figures, marked, spent
 from controller.model import CLOSED, IN_FLIGHT, Phase, Rollout, Verdict
 from controller.past import past
 from controller.rows import Row
 from controller.standing import Standing, quarantined
 from controller.story import (
     CANDIDATE,
-    COMING,
+    EMPTY,
     LAST_GOOD,
-    OVER,
-    RUNNING,
     STARTING,
+    STOPPING,
     UNSEEN,
-    UNUSED,
-    WITHIN,
-    Figures,
     GitSaid,
     Judged,
     Span,
-    Spent,
     Story,
     Tick,
 )
 
-TURNING = (Phase.REVERTING, Phase.RETURNING)
 STAGING_SHOWN = 4.0
 """Seconds before T0 that a timeline shows at most: a rollout may have waited for days."""
 
@@ -61,7 +55,8 @@ def tell(history: Sequence[Row], number: int, now: float | None = None) -> Story
     t0_at = next((row.at for row, version in versions if version.phase is Phase.DEPLOYING), None)
     entered = [(version.phase, version.settled, exact(row, version, t0_at)) for row, version in versions]
     samples = [row for row in mine if row.kind == rows.SAMPLE]
-    ticks = tuple(tick(row, phase_at(versions, row), t0_at) for row in samples) if t0_at is not None else ()
+    looked = [(row, phase_at(versions, row)) for row in samples]
+    ticks = tuple(tick(row, phase, rollout, t0_at) for row, phase in looked) if t0_at is not None else ()
     marks = marked(mine, versions, entered, t0_at)
     over = rollout.phase in CLOSED or rollout.settled
     at = mine[-1].at if now is None or over else now
@@ -77,9 +72,9 @@ def tell(history: Sequence[Row], number: int, now: float | None = None) -> Story
         sentence=sentence(rollout, verdict),
         after=after(rollout, git, nodes),
         ticks=ticks,
-        moments=tuple(moments(mine, versions, t0_at)),
+        moments=tuple(news.news(moments(mine, versions, t0_at))),
         spans=tuple(spans(entered, t)) if t is not None else (),
-        paths={node: tuple(path(node, ticks, nodes[node], marks, t or 0.0)) for node in rollout.nodes},
+        paths={node: tuple(path(rollout, node, ticks, nodes[node], marks, t or 0.0)) for node in rollout.nodes},
         nodes=nodes,
         shares=shares,
         spent=tuple(spent(rollout, marks, t)),
@@ -111,42 +106,6 @@ def phase_at(versions: Sequence[tuple[Row, Rollout]], row: Row) -> Phase:
     return next((rollout.phase for earlier, rollout in reversed(versions) if earlier.n < row.n), Phase.PENDING)
 
 
-def marked(
-    mine: Sequence[Row],
-    versions: Sequence[tuple[Row, Rollout]],
-    entered: Sequence[tuple[Phase, bool, float | None]],
-    t0_at: float | None,
-) -> Mapping[str, float]:
-    """The moments that figures are made of, in seconds since T0."""
-    if t0_at is None:
-        return {}
-    marks: dict[str, float] = {}
-    was = Phase.PENDING
-    for phase, settled, t in entered:
-        assert t is not None
-        if was in IN_FLIGHT and phase not in IN_FLIGHT:
-            marks["verdict"] = t
-        if phase is not was and phase is Phase.WATCHING:
-            marks["watch"] = t
-        if phase is not was and phase in TURNING:
-            marks["turn"] = t
-        if phase is not was and phase is Phase.PROMOTED and "promoted" not in marks:
-            marks["promoted"] = t
-        if phase in CLOSED or settled:
-            marks.setdefault("closed", t)
-        else:
-            marks.pop("closed", None)
-        was = phase
-    for row in mine:
-        if row.kind == rows.MOMENT and row.body["moment"] in ("traffic_off", "nodes_back", "gone"):
-            t = row.body["t"]
-            marks[row.body["moment"]] = round(row.at - t0_at if t is None else float(t), 3)
-    if "turn" in marks and "closed" in marks:
-        marks.setdefault("nodes_back", marks["closed"])
-        marks.setdefault("gone", marks["nodes_back"])
-    return marks
-
-
 def spans(entered: Sequence[tuple[Phase, bool, float | None]], end: float) -> Iterator[Span]:
     """Phase after phase without a gap, from the staging before T0 to ``end``."""
     steps: list[tuple[str, float]] = []
@@ -162,15 +121,23 @@ def spans(entered: Sequence[tuple[Phase, bool, float | None]], end: float) -> It
 # ---- what was seen ------------------------------------------------------------------------------------------------
 
 
-def tick(row: Row, phase: Phase, t0_at: float) -> Tick:
+def tick(row: Row, phase: Phase, rollout: Rollout, t0_at: float) -> Tick:
     body = row.body
+    nodes = {node: ran(rollout, node, state, phase) for node, state in body["nodes"].items()}
     t = round(row.at - t0_at if body["t"] is None else float(body["t"]), 3)
     together = body["verdict"]["evidence"] if body["verdict"] else None
     harmed = body["harmed"]
     return Tick(
-        t, row.at, phase, body["nodes"], body["shares"], body["evidence"], together,
+        t, row.at, phase, nodes, body["shares"], body["evidence"], together,
         int(harmed["requests"]), int(harmed["clients"]),
     )  # fmt: skip
+
+
+def ran(rollout: Rollout, node: str, state: str, phase: Phase) -> str:
+    """A node's state; one that has no last good is empty before the first release and after it went back."""
+    without = any(node in lane.nodes and lane.base is None for lane in rollout.lanes)
+    waits = state == STOPPING and phase is Phase.DEPLOYING
+    return EMPTY if without and (state == LAST_GOOD or waits) else state
 
 
 def deciding(samples: Sequence[Row], versions: Sequence[tuple[Row, Rollout]]) -> Verdict | None:
@@ -197,20 +164,23 @@ def now_on(rollout: Rollout, ticks: Sequence[Tick]) -> tuple[Mapping[str, str], 
     if rollout.settled:
         return dict.fromkeys(rollout.nodes, CANDIDATE), dict.fromkeys(zones, 1.0)
     if rollout.phase in CLOSED:
-        return dict.fromkeys(rollout.nodes, LAST_GOOD), dict.fromkeys(zones, 0.0)
+        back = {node: ran(rollout, node, LAST_GOOD, rollout.phase) for node in rollout.nodes}
+        return back, dict.fromkeys(zones, 0.0)
     last = ticks[-1] if ticks else None
     nodes = {node: last.nodes.get(node, UNSEEN) if last else UNSEEN for node in rollout.nodes}
     return nodes, {zone: last.shares.get(zone, 0.0) if last else 0.0 for zone in zones}
 
 
-def path(node: str, ticks: Sequence[Tick], now: str, marks: Mapping[str, float], end: float) -> Iterator[Span]:
+def path(
+    rollout: Rollout, node: str, ticks: Sequence[Tick], now: str, marks: Mapping[str, float], end: float
+) -> Iterator[Span]:
     """What a node ran, from look to look. The end of going back is known more finely than the looks are."""
     steps = [(tick.nodes.get(node, UNSEEN), tick.t) for tick in ticks] or [(now, 0.0)]
     if "closed" in marks and steps[-1][0] != now:
         steps.append((now, max(steps[-1][1], marks.get("nodes_back", marks["closed"]))))
-    if steps[0][0] == STARTING:  # the first look came after T0: until then it was on last good
-        steps.insert(0, (LAST_GOOD, -STAGING_SHOWN))
-        steps[1] = (STARTING, 0.0)
+    if steps[0][0] == STARTING:  # the first look came after T0: it left what it ran before then
+        steps[0] = (STARTING, 0.0)
+        steps.insert(0, (ran(rollout, node, LAST_GOOD, Phase.PENDING), -STAGING_SHOWN))
     name, begin = steps[0][0], -STAGING_SHOWN
     for state, t in steps[1:]:
         if state != name:
@@ -222,56 +192,3 @@ def path(node: str, ticks: Sequence[Tick], now: str, marks: Mapping[str, float],
 def said(row: Row) -> GitSaid:
     body = row.body
     return GitSaid(row.at, body["did"], body["commit"], body["why"] or "", body["message"] or "")
-
-
-# ---- figures ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A budget's beginning and end in this rollout; None where it did not come to that."""
-
-    name: str
-    limit: float
-    begin: float | None
-    end: float | None
-
-
-def stages(rollout: Rollout, marks: Mapping[str, float]) -> tuple[Stage, ...]:
-    budget = rollout.budget
-    began = 0.0 if rollout.phase is not Phase.PENDING else None
-    deployed = marks.get("watch", marks.get("verdict"))
-    return (
-        Stage("deploy", budget.deploy, began, deployed),
-        Stage("watch", budget.watch, marks.get("watch"), marks.get("verdict")),
-        Stage("revert", budget.revert, marks.get("turn"), marks.get("nodes_back")),
-    )
-
-
-def spent(rollout: Rollout, marks: Mapping[str, float], t: float | None) -> Iterator[Spent]:
-    over = rollout.phase not in IN_FLIGHT and rollout.phase is not Phase.PENDING
-    for stage in stages(rollout, marks):
-        if stage.begin is None or t is None:
-            yield Spent(stage.name, 0.0, stage.limit, UNUSED if over else COMING)
-            continue
-        used = round(max(0.0, (t if stage.end is None else stage.end) - stage.begin), 3)
-        state = OVER if used > stage.limit else RUNNING if stage.end is None else WITHIN
-        yield Spent(stage.name, used, stage.limit, state)
-
-
-def figures(mine: Sequence[Row], marks: Mapping[str, float], ticks: Sequence[Tick]) -> Figures:
-    seen = next((row.body["seen_s"] for row in mine if row.kind == rows.SEEN), None)
-
-    def between(begin: str, end: str) -> float | None:
-        return round(marks[end] - marks[begin], 3) if begin in marks and end in marks else None
-
-    return Figures(
-        seen_s=seen,
-        deploy_s=marks.get("watch"),
-        verdict_s=between("watch", "verdict"),
-        traffic_off_s=between("turn", "traffic_off"),
-        nodes_back_s=between("turn", "nodes_back"),
-        exposure_s=marks.get("gone"),
-        harmed=ticks[-1].requests if ticks else 0,
-        clients=ticks[-1].clients if ticks else 0,
-    )

@@ -37,7 +37,8 @@ class Judgement:
     """Conservation law to the sentence of its residue, as it was last seen broken twice in a row."""
     residue: Mapping[str, float] = field(default_factory=dict)
     probes_failed: Mapping[str, int] = field(default_factory=dict)
-    events_before: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    events_before: Mapping[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
+    """(check, node) to events so far and exposed units, as they were last seen."""
     first_at: float | None = None
     looks: int = 0
 
@@ -88,18 +89,22 @@ def capped(slow: int, total: int) -> int:
 
 
 def missing(state: Judgement, check: Check, sample: Sample) -> Judgement:
-    """Events per exposed unit, canary against control: fewer is harm. Exposure is what ``per`` counts at the look."""
+    """Events per exposed unit, canary against control: fewer is harm.
+
+    Exposed is what ``per`` counted at both ends of the interval: a device that has just come cannot have sent anything
+    yet, and on a canary all of them come at once.
+    """
     counted, before = [], dict(state.events_before)
     for metrics_of_arm in (sample.canary_metrics, sample.control_metrics):
         exposed, events = 0.0, 0.0
         for node, metrics in metrics_of_arm.items():
-            value, was = metrics.get(check.events), before.get((check.name, node))
+            value, units, was = metrics.get(check.events), metrics.get(check.per, 0.0), before.get((check.name, node))
             if value is None:
                 continue
-            before[check.name, node] = value
-            if was is not None and value >= was:
-                exposed += metrics.get(check.per, 0.0)
-                events += value - was
+            before[check.name, node] = (value, units)
+            if was is not None and value >= was[0]:
+                exposed += min(units, was[1])
+                events += value - was[0]
         counted.append(Arm(round(exposed), round(events)))
     evidence = observe(state.evidence.get(check.name, Evidence()), counted[0], counted[1], FEWER)
     return replace(state, evidence={**state.evidence, check.name: evidence}, events_before=before)
@@ -195,6 +200,8 @@ def exact(lane: Lane, state: Judgement) -> list[Finding]:
     elif bad_canaries:
         said = f"the probe's round trip fails on {', '.join(bad_canaries)} and works on last good"
         found.append(Finding(lane.app, "probe", "existing", Outcome.FAIL, said))
+    elif any(state.probes_failed.get(node, 0) for node in lane.canaries):
+        found.append(Finding(lane.app, "probe", "existing", Outcome.WAIT, "a probe failed, and is tried again"))
     elif any(node in state.probes_failed for node in lane.canaries):
         found.append(Finding(lane.app, "probe", "existing", Outcome.PASS, "the probe's round trip works"))
     elif lane.base is None:

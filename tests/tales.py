@@ -145,7 +145,7 @@ class Tale:
         seen = {"commit": self.commit, "subject": self.subject, "committed_at": self.t0_at - 3.1, "seen_s": 0.8}
         self.write(rows.SEEN, {**seen, "apps": {lane.app: lane.candidate.digest for lane in self.lanes}})
         self.moves(-2.2, self.rollout, "pending")
-        self.happens(-0.2, "staged", f"The candidate's bits are on {len(self.rollout.nodes)} nodes, verified.")
+        self.happens(-0.2, "staged", f"the candidate is staged and verified on {len(self.rollout.nodes)} nodes")
         first = ", ".join(node for lane in self.lanes for node in lane.waves[0])
         self.now_is(0.0)
         why = f"Wave 1 of {len(self.lanes[0].waves)}: {first} leave last good."
@@ -160,15 +160,15 @@ class Tale:
         self.looks(0.3)
         self.looks(1.3)
         self.sets(CANDIDATE, *(node for lane in self.lanes for node in lane.waves[0]))
-        self.happens(1.6, "ready", "bos-a serves the candidate.")
+        self.happens(1.6, "wave1", f"wave 1 serves: {', '.join(lane.waves[0][0] for lane in self.lanes)}")
         later = [node for lane in self.lanes for node in lane.canaries if node not in lane.waves[0]]
         if later:
-            self.moves(1.9, self.rollout, "wave")
-            self.happens(1.9, "wave", f"Wave 2 of 2: {', '.join(later)} leave last good.")
             self.sets(STARTING, *later)
         self.looks(2.3)
         self.looks(3.3)
         self.sets(CANDIDATE, *later)
+        if later:
+            self.happens(3.6, "wave2", f"wave 2 serves: {', '.join(n for lane in self.lanes for n in lane.canaries)}")
         controls = ", ".join(node for lane in self.lanes for node in lane.controls)
         self.now_is(3.8)
         why = f"The canaries serve; on last good as control: {controls}."
@@ -257,19 +257,18 @@ class Tale:
 
     def goes_back(self, late: tuple[str, ...] = ()) -> None:
         """Traffic off, nodes back, nothing left; ``late`` nodes do not come."""
-        turn, base = self.t, self.lanes[0].base
-        assert base is not None
+        turn = self.t
         canaries = [node for lane in self.lanes for node in lane.canaries if self.nodes[node] != LAST_GOOD]
-        self.happens(round(turn + 0.4, 1), "traffic_off", "No request starts on the candidate any more.")
+        self.happens(round(turn + 0.4, 1), "traffic_off", "no request starts on the candidate any more")
         self.sets(STOPPING, *canaries)
         self.looks(round(turn + 0.9, 1), judge=False)
         if late:
             self.sets(LAST_GOOD, *(node for node in canaries if node not in late))
             return
-        self.happens(round(turn + 1.9, 1), "nodes_back", f"Every node serves {base.commit[:7]} again.")
+        self.happens(round(turn + 1.9, 1), "nodes_back", "every node is back on last good")
         self.sets(LAST_GOOD, *canaries)
         self.looks(round(turn + 1.9, 1), judge=False)
-        self.happens(round(turn + 2.0, 1), "gone", "No process and no session of the candidate is left.")
+        self.happens(round(turn + 2.0, 1), "gone", "no process and no session of the candidate is left")
 
     def closes(self, t: float, phase: Phase, event: str) -> None:
         self.now_is(t)
@@ -453,7 +452,7 @@ def crashed() -> Tale:
     tale.turns(2.0, Cause.HARM, why, "bos-a gave it up", ("mqtt",))
     tale.t = 2.2
     tale.rollout = replace(tale.rollout, generation=4)
-    tale.write(rows.LEAD, {"generation": 4, "clock": "boot-1", "pid": 4711, "why": "the one before ended."})
+    tale.write(rows.LEAD, {"generation": 4, "clock": "boot-1", "why": "the one before ended."})
     tale.moves(2.3, tale.rollout, "answered")
     tale.goes_back()
     tale.closes(round(tale.t + 0.3, 1), Phase.REVERTED, "reverted")
@@ -470,7 +469,7 @@ TALES: Mapping[str, Callable[[], Tale]] = {
 def earlier(tale: Tale) -> None:
     """Eleven rollouts before: nine promoted, one reverted, one held."""
     tale.t = -40 * 86400.0
-    tale.write(rows.LEAD, {"generation": 3, "clock": "boot-1", "pid": 4242, "why": "it was started."})
+    tale.write(rows.LEAD, {"generation": 3, "clock": "boot-1", "why": "it was started."})
     kept, seconds = tale.rollout, (9, 13, 8, 24, 12, 11, 15, 9, 31, 10, 13)
     for i, on_trial in enumerate(seconds):
         began = -86400.0 * (34 - 3 * i)

@@ -104,6 +104,7 @@ def promote(args: argparse.Namespace, site: Site) -> int:
         said = f"it promotes from {to.promotes_from or 'nowhere'}"
         raise Refused(f"promoting {source} to {target}", said, f"See promotes_from in environments/{target}.toml.")
     branch = assemble.policy(parts, source, names[source]).branch
+    proven(parts, source, branch, names[source])
     done = parts.git.promote(branch, to.branch, owned_by(target))
     if isinstance(done, NotNeeded):
         print(done.why)
@@ -114,6 +115,19 @@ def promote(args: argparse.Namespace, site: Site) -> int:
         print(f"{target}: {done.commit[:7]} carries {source}'s {done.source[:7]}.")
         print(f"Watch it: turnabout watch {target}")
     return DONE
+
+
+def proven(parts: assemble.Shared, source: str, branch: str, standing: Standing) -> None:
+    """Only what was promoted there goes on. Raises Refused when the branch asks for anything else."""
+    head = parts.git.fetch(branch)
+    wants = parts.releases.release(parts.releases.environment(source, head), head)
+    unproven = [
+        app for app, release in wants.apps.items()
+        if (promoted := standing.promoted.get(app)) is None or promoted.digest != release.digest
+    ]  # fmt: skip
+    if unproven:
+        said = f"{', '.join(unproven)} of {source}'s newest commit {head[:7]} is not promoted there"
+        raise Refused(f"promoting {source}", said, f"See turnabout status {source}; promote it when it is.")
 
 
 def doctor(args: argparse.Namespace, site: Site) -> int:

@@ -8,9 +8,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 
-from controller import rows
+from controller import rejudge, rows
 from controller.assemble import open_ledger
 from controller.commands.exits import DONE, ERROR, NO, PERSON
 from controller.errors import Refused
@@ -19,16 +19,12 @@ from controller.faces.report import report
 from controller.faces.terminal import ASCII, UNICODE, console
 from controller.faces.watch import FULL, PLAIN, Watch, exit_code
 from controller.looks import looks
-from controller.model import Phase
+from controller.model import Outcome
 from controller.overview import survey
 from controller.past import history as past_of
 from controller.rows import Row
 from controller.site import Site
-from controller.story import Overview
 from controller.telling import newest, tell
-
-CALL = ("server", "status", "ms", "path", "client")
-"""What is shown of a failing call."""
 
 
 def status(args: argparse.Namespace, site: Site) -> int:
@@ -36,16 +32,7 @@ def status(args: argparse.Namespace, site: Site) -> int:
     names = [site.require(name) for name in args.environment] or list(site.environments)
     views = [survey(name, open_ledger(site, name).rows(), time.time()) for name in names]
     answer([records.overview_json(view) for view in views], lists.status(views), args.json)
-    return PERSON if any(needs_person(view) for view in views) else DONE
-
-
-def needs_person(view: Overview) -> bool:
-    """Somebody must act: an environment is held, or its newest rollout is held, stuck or waits for an approval."""
-    story = view.current
-    if story is None:
-        return view.hold is not None
-    waits = story.phase is Phase.PENDING and story.rollout.approved is None and "approval" in story.rollout.why
-    return view.hold is not None or waits or story.phase in (Phase.HELD, Phase.STUCK)
+    return PERSON if any(view.needs_person for view in views) else DONE
 
 
 def watch(args: argparse.Namespace, site: Site) -> int:
@@ -110,13 +97,25 @@ def samples(history: Sequence[Row], number: int, check: str, as_json: bool) -> i
     logs = {body["node"]: body["log"] for body in saved if "node" in body}
     counted = list(looks(history, story, check))
     kept = {"schema": "turnabout/samples/1", "rollout": number, "check": check, "calls": calls, "logs": logs}
-    answer(kept, lists.samples(check, counted), as_json)
-    if not as_json:
-        for call in calls:
-            print("  ".join(f"{key} {call[key]}" for key in CALL if key in call))
-        for node, lines in sorted(logs.items()):
-            print(f"\nthe last lines of {node}:", *lines, sep="\n  ")
+    answer(kept, Group(lists.samples(check, counted), lists.kept(calls, logs)), as_json)
     return DONE if counted or calls or logs else NO
+
+
+def replay(args: argparse.Namespace, site: Site) -> int:
+    """Judge a recorded rollout again, by our judge or another, with the same or other settings; decides nothing."""
+    name, history, number = found(args.rollout, site)
+    of = rejudge.looks(history, number)
+    names = list(rejudge.JUDGES) if args.judge == "all" else [args.judge]
+    alpha = of.rollout.judge.alpha if args.alpha is None else args.alpha
+    said = [rejudge.JUDGES[judge](of, alpha) for judge in names]
+    recorded = tell(history, number).phase
+    if args.json:
+        judged = [{"judge": j.judge, "outcome": j.outcome, "t": j.at, "why": j.why} for j in said]
+        value = {"schema": "turnabout/replay/1", "environment": name, "rollout": number, "recorded": recorded}
+        print(json.dumps({**value, "alpha": alpha, "judged": judged}, indent=2))
+    else:
+        console().print(lists.judged(number, recorded, said))
+    return NO if said[0].outcome is Outcome.FAIL else DONE
 
 
 def history(args: argparse.Namespace, site: Site) -> int:

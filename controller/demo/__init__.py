@@ -36,7 +36,7 @@ def demo(args: argparse.Namespace) -> int:
     kept = False
     try:
         with show:
-            kept = play(stage, show)
+            kept = play(stage, show) and show.table.whole
         publish(stage, show.table, kept)
         show.curtain(kept)
         if args.keep and stage.world is not None:

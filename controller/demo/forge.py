@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from controller.demo.changes import Change
+from controller.keys import RevertKey
 from controller.sources.gitcli import environment
 
 WHO = {
@@ -41,14 +43,15 @@ class Forge:
         self._git("push", "--quiet", "origin", *branches)
         return self.head(branches[0])
 
-    def change(self, branch: str, change: Change) -> str:
-        """Merge one change to a branch and push it; the commit."""
+    def change(self, branch: str, change: Change) -> tuple[str, float]:
+        """Merge one change to a branch and push it; the commit, and when the push began (UTC)."""
         self._update(branch)
         path = self.clone / change.path
         path.write_text(change.applied(path.read_text()))
         self._git("commit", "--quiet", "--all", "--message", change.subject)
+        began = time.time()
         self._git("push", "--quiet", "origin", branch)
-        return self.head(branch)
+        return self.head(branch), began
 
     def head(self, branch: str) -> str:
         return self._git("rev-parse", branch)
@@ -57,10 +60,13 @@ class Forge:
         """What the server says the branch's commit is."""
         return self._git("ls-remote", "origin", f"refs/heads/{branch}").split("\t")[0]
 
-    def log(self, branch: str, count: int = 1) -> str:
-        """The newest messages of the branch, as the server has it."""
+    def verify(self, branch: str, key: RevertKey) -> None:
+        """The newest commit of the branch, as the server has it, is signed by ``key``; raises RuntimeError if not."""
         self._git("fetch", "--quiet", "origin", branch)
-        return self._git("log", f"-{count}", "--format=%H %s%n%n%b", "FETCH_HEAD")
+        known = self.clone.parent / "allowed_signers"
+        known.write_text(key.allowed_signers())
+        signers = ("-c", f"gpg.ssh.allowedSignersFile={known}")
+        self._git(*key.git_config(), *signers, "verify-commit", "FETCH_HEAD")
 
     def _update(self, branch: str) -> None:
         self._git("fetch", "--quiet", "origin", branch)
@@ -72,5 +78,5 @@ class Forge:
             timeout=30, check=False,
         )  # fmt: skip
         if done.returncode:
-            raise RuntimeError(f"git {argv[0]} in the demo's clone: {done.stderr.strip()}")
+            raise RuntimeError(f"git {' '.join(argv)[:80]} in the demo's clone: {done.stderr.strip()}")
         return done.stdout.strip()

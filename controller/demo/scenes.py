@@ -13,6 +13,7 @@ from controller.commands.orders import order
 from controller.demo.changes import BAD, BAD_WITHOUT_GIT, GOOD, IN_FLIGHT, Change
 from controller.demo.stage import Broken, Stage
 from controller.demo.world import ENVIRONMENTS, TRAFFIC, begin
+from controller.keys import revert_key
 from controller.model import Lane, Phase, Rollout
 from controller.sources.commits import NotNeeded
 from controller.sources.git import GitSource
@@ -91,10 +92,7 @@ def a_good_change(stage: Stage) -> str:
 def a_bad_change(stage: Stage) -> str:
     commit, pushed = pushed_now(stage, "prod", BAD)
     rollout = reverted(stage, commit)
-    git = stage.wait("The revert commit", 30, lambda: stage.chronicles["prod"].read().git(rollout.number))
-    head = stage.here.forge.remote_head("prod")
-    if git.body["commit"] != head:
-        raise Broken(f"prod's head is {head[:7]}, not the revert commit {git.body['commit']}.")
+    head = revert_commit(stage, rollout)
     lane = lane_of(rollout, BAD.app)
     if lane.candidate.digest not in stage.chronicles["prod"].standing.quarantine:
         raise Broken("The bad release is not quarantined.")
@@ -117,7 +115,7 @@ def the_controller_is_killed(stage: Stage) -> str:
     assert rollout.t0 is not None
     deadline = rollout.t0 + rollout.budget.end
     seconds = deadline - clock.now() + LATE + 10
-    stage.wait("The nodes' own return", seconds, lambda: all_run(stage, "prod", lane.nodes, base_of(lane)) or None)
+    stage.wait("The nodes' own return", seconds, lambda: all_run(stage, "prod", lane.nodes, lane.base_digest) or None)
     late = clock.now() - deadline
     if late > LATE:
         raise Broken(f"The nodes were back {late:.1f} s after their deadline; {LATE:.0f} s were promised.")
@@ -146,10 +144,7 @@ def the_git_server_is_down(stage: Stage) -> str:
     if stage.chronicles["prod"].read().git(rollout.number) is not None:
         raise Broken("Git was told although its server is dead.")
     world.start_git()
-    git = stage.wait("The revert commit", 40, lambda: stage.chronicles["prod"].read().git(rollout.number))
-    head = world.forge.remote_head("prod")
-    if git.body["commit"] != head:
-        raise Broken(f"prod's head is {head[:7]}, not the revert commit {git.body['commit']}.")
+    head = revert_commit(stage, rollout)
     record(stage, "no git", "prod", commit, rollout, pushed)
     return f"reverted at once without it; the revert commit {head[:7]} followed when it was back"
 
@@ -182,10 +177,10 @@ SCENES = (
 
 
 def pushed_now(stage: Stage, branch: str, change: Change) -> tuple[str, float]:
-    """Merge a change: its commit, and when it was on the server (UTC)."""
-    commit = stage.here.forge.change(branch, change)
+    """Merge a change: its commit, and when its push began (UTC)."""
+    commit, began = stage.here.forge.change(branch, change)
     stage.watched = (branch, commit)
-    return commit, time.time()
+    return commit, began
 
 
 def promoted(stage: Stage, environment: str, commit: str, seconds: float = PATIENCE) -> Rollout:
@@ -215,9 +210,20 @@ def reverted(stage: Stage, commit: str) -> Rollout:
     if gone_s > rollout.budget.limit:
         raise Broken(f"It was gone {gone_s:.1f} s after T0; {rollout.budget.limit:.0f} s were promised.")
     lane = rollout.lanes[0]
-    if not all_run(stage, "prod", lane.nodes, base_of(lane)):
+    if not all_run(stage, "prod", lane.nodes, lane.base_digest):
         raise Broken("The ledger says REVERTED, and a node runs something else than last good.")
     return rollout
+
+
+def revert_commit(stage: Stage, rollout: Rollout) -> str:
+    """The revert commit that git was told of: it is the branch's head, and signed by the revert key."""
+    forge = stage.here.forge
+    git = stage.wait("The revert commit", 40, lambda: stage.chronicles["prod"].read().git(rollout.number))
+    head = forge.remote_head("prod")
+    if git.body["commit"] != head:
+        raise Broken(f"prod's head is {head[:7]}, not the revert commit {git.body['commit']}.")
+    forge.verify("prod", revert_key(stage.here.site.keys))
+    return head
 
 
 def record(stage: Stage, story: str, environment: str, commit: str, rollout: Rollout, pushed: float) -> None:
@@ -250,10 +256,6 @@ def record(stage: Stage, story: str, environment: str, commit: str, rollout: Rol
     stage.shown.append((environment, rollout.number))
 
 
-def base_of(lane: Lane) -> str | None:
-    return lane.base.digest if lane.base is not None else None
-
-
 def lane_of(rollout: Rollout, app: str) -> Lane:
     return next(lane for lane in rollout.lanes if lane.app == app)
 
@@ -275,8 +277,6 @@ def all_run(stage: Stage, environment: str, nodes: tuple[str, ...], digest: str 
 
 
 def repository(stage: Stage) -> GitSource:
-    from controller.keys import revert_key
-
     url = stage.here.platform.outputs["dev"].repository
     return GitSource(url, stage.root / "promoter.git", revert_key(stage.here.site.keys))
 

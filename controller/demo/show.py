@@ -136,7 +136,8 @@ class Show:
         broken = next((step for step in self._steps if step.state == FAILED), None)
         sentence = (
             f"in {held} of {len(self._steps)} steps, exit code 0" if kept
-            else f"{broken.name}: {broken.sentence}" if broken else "it was interrupted"
+            else f"{broken.name}: {broken.sentence}" if broken
+            else "every step held, and a figure is over what was promised"
         )  # fmt: skip
         hint = "open build/report.html  ·  turnabout demo --keep, then edit apps/mqtt, merge, and watch"
         picture = face.finished(self._title, self._steps, self.table, self.counters(), (kept, sentence), hint)

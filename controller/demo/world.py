@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ import controller.node.program as node_program
 from controller.demo.forge import Forge
 from controller.keys import build_key
 from controller.site import Site, load_site
+from controller.sources.hook import install
 from environments import from_folder
 from infra.local.platform import Platform, up
 from infra.local.servers import start_git_daemon
@@ -164,7 +166,16 @@ def begin(root: Path, sources: Path) -> World:
         files = {f"{name}.toml": HERE / "environments" / f"{name}.toml" for name in ("base", *ENVIRONMENTS)}
         forge.begin(sources, files, platform.outputs["dev"].repository, ENVIRONMENTS)
         site = root / "platform" / "turnabout.toml"
-        site.write_text(f"environments = {json.dumps(list(ENVIRONMENTS))}\n")
+        port, secret = platform.ports.take(), secrets.token_hex(16)
+        site.touch(mode=0o600)
+        site.write_text(
+            f"environments = {json.dumps(list(ENVIRONMENTS))}\n\n"
+            f'[webhook]\nport = {port}\nsecret = "{secret}"\n'
+        )
+        (root / "webhook.secret").touch(mode=0o600)
+        (root / "webhook.secret").write_text(secret)
+        bare = root / "platform" / "git" / "repository.git"
+        install(bare, f"http://127.0.0.1:{port}/", root / "webhook.secret")
         return World(root, platform, forge, load_site(site))
     except BaseException:
         platform.stop()

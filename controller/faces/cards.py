@@ -7,7 +7,7 @@ from html import escape
 from controller.faces import words
 from controller.faces.page import OUTCOME_KIND, badge, command
 from controller.model import Outcome, Phase
-from controller.story import Judged, Past, Story
+from controller.story import Judged, Moment, Past, Story
 
 EXPLAINED = (
     "Evidence is how many times likelier these counts are if the candidate is worse than if it is not. Looking at it "
@@ -136,20 +136,24 @@ PAST = {Phase.PROMOTED: ("fine", "✓"), Phase.REVERTED: ("harm", "✗"), Phase.
 # ---- the record ---------------------------------------------------------------------------------------------------
 
 MOMENT_KIND = {
-    "deploy": "good", "wave": "good", "ready": "good", "watch": "cand", "revert": "harm", "return": "harm",
+    "deploy": "good", "wave": "good", "watch": "cand", "revert": "harm", "return": "harm",
     "traffic": "harm", "stuck": "harm", "back": "good", "gone": "good", "promote": "fine", "settled": "fine",
     "order": "warn", "lead": "warn",
 }  # fmt: skip
 
 
 def record_card(story: Story) -> str:
-    rows = "".join(
+    rows = "".join(record_line(moment) for moment in story.moments)
+    return f'<section class="card"><h2>From the ledger</h2><table class="record">{rows}</table></section>'
+
+
+def record_line(moment: Moment) -> str:
+    kind = MOMENT_KIND.get(moment.kind.rstrip("0123456789"), "none")
+    return (
         f'<tr><td class="mono num">{words.clock(moment.at)}</td>'
         f'<td class="mono num soft">{words.since_t0(moment.t)}</td>'
-        f"<td>{badge(MOMENT_KIND.get(moment.kind, 'none'), moment.kind)}</td><td>{escape(moment.text)}</td></tr>"
-        for moment in story.moments
+        f"<td>{badge(kind, moment.kind)}</td><td>{escape(moment.text)}</td></tr>"
     )
-    return f'<section class="card"><h2>From the ledger</h2><table class="record">{rows}</table></section>'
 
 
 def git_card(story: Story) -> str:

@@ -80,6 +80,11 @@ class DemoTable:
         named = dict.fromkeys(name for column in self.columns for name in column.figures)
         return (*(name for name in ROWS if name in named), *(name for name in named if name not in ROWS))
 
+    @property
+    def whole(self) -> bool:
+        """Whether every figure that was promised was kept."""
+        return all(self.kept(name) is not False for name in self.rows)
+
     def kept(self, name: str) -> bool | None:
         """Whether every case kept what was promised; None where nothing was."""
         if name not in self.promised:

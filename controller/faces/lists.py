@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from controller.advice import BECAUSE, hexadecimal
+from controller.advice import hexadecimal
 from controller.faces import screen, words
 from controller.faces.checks import check_rows, evidence_of
 from controller.faces.terminal import UNICODE, Glyphs, Prose, heading, shown
 from controller.looks import Look
-from controller.model import Phase
+from controller.model import Outcome, Phase
+from controller.rejudge import Judged
+from controller.remedies import BECAUSE
 from controller.standing import Quarantined
 from controller.story import CANDIDATE, LAST_GOOD, Overview, Past, Story
 from controller.verdict import count
@@ -83,9 +86,9 @@ def goings_on(overview: Overview, g: Glyphs) -> Iterator[RenderableType]:
         )
         yield Padding(Text(said, "warn"), (0, 0, 0, 2))
     if overview.quarantine:
-        n = len(overview.quarantine)
-        said = f"{n} release{'s are' if n > 1 else ' is'} not tried again"
-        yield Padding(Text(f"{said}  (turnabout quarantine {overview.environment})", "quiet"), (0, 0, 0, 2))
+        named = ", ".join(f"{q.app} {hexadecimal(q.digest)} (rollout {q.rollout})" for q in overview.quarantine[-3:])
+        more = f" and {len(overview.quarantine) - 3} more" if len(overview.quarantine) > 3 else ""
+        yield Padding(Text(f"not tried again: {named}{more}", "quiet"), (0, 0, 0, 2))
 
 
 # ---- history and quarantine ---------------------------------------------------------------------------------------
@@ -94,7 +97,7 @@ def goings_on(overview: Overview, g: Glyphs) -> Iterator[RenderableType]:
 def history(past: Sequence[Past], now: float, g: Glyphs = UNICODE) -> RenderableType:
     """Every rollout in a line, the newest first."""
     if not past:
-        return Text("Nothing was rolled out yet.", "quiet")
+        return shown(Text("Nothing was rolled out yet.", "quiet"), g)
     drawn = table(
         "", "WHEN", "APP", "COMMIT", "OUTCOME", "ON TRIAL", "HARMED", "SUBJECT",
         right=("", "ON TRIAL", "HARMED"), wide="SUBJECT",
@@ -132,7 +135,7 @@ def show(story: Story, g: Glyphs = UNICODE) -> RenderableType:
     sections: list[RenderableType] = [
         screen.title(story, g),
         "",
-        screen.sentence(story),
+        screen.sentence(story, most=99),
         "",
         screen.budgets(story, g),
         "",
@@ -166,6 +169,9 @@ def todo(says: str, command: str) -> Text:
     return Text.assemble((f"{says}: ", "quiet"), (command, "bold"))
 
 
+# ---- what was counted, and what was kept --------------------------------------------------------------------------
+
+
 def samples(check: str, found: Sequence[Look], g: Glyphs = UNICODE) -> RenderableType:
     """The counts under a check: every second in which something went wrong, by zone and path."""
     if not found:
@@ -174,7 +180,37 @@ def samples(check: str, found: Sequence[Look], g: Glyphs = UNICODE) -> Renderabl
     for look in found:
         bad = Text(f"{g.node[CANDIDATE]} {count(look.canary)}", "harm.strong" if look.canary.bad else "quiet")
         drawn.add_row(
-            Text(words.since_t0(look.t), "quiet"), look.app, look.zone, look.path, bad,
+            Text(words.since_t0(look.t), "quiet"), Text(look.app), Text(look.zone), Text(look.path), bad,
             Text(f"{g.node[LAST_GOOD]} {count(look.control)}", "bold" if look.control.bad else "quiet"),
         )  # fmt: skip
     return shown(drawn, g)
+
+
+def kept(calls: Sequence[Mapping[str, Any]], logs: Mapping[str, Sequence[str]], g: Glyphs = UNICODE) -> RenderableType:
+    """The failing calls and the last log lines that were saved before the candidate was stopped."""
+    if not calls and not logs:
+        return shown(Text("Nothing was kept: no call had failed when the candidate was stopped.", "quiet"), g)
+    drawn = table("UTC", "SERVER", "STATUS", "MS", "CLIENT", "PATH", right=("MS",), wide="PATH")
+    for call in calls:
+        at, ms = call.get("at"), call.get("ms")
+        drawn.add_row(
+            Text(words.clock(float(at)) if isinstance(at, int | float) else "", "quiet"),
+            Text(f"{g.node[CANDIDATE]} {call.get('server', '')}", "candidate"),
+            Text(str(call.get("status", "")), "harm.strong"), Text(f"{ms:.0f}" if isinstance(ms, int | float) else ""),
+            Text(str(call.get("client", "")), "quiet"), Text(str(call.get("path", ""))),
+        )  # fmt: skip
+    sections: list[RenderableType] = [drawn] if calls else [Text("No failing call was kept.", "quiet")]
+    for node, lines in sorted(logs.items()):
+        sections += ["", Text(f"the last lines that {node} logged", "head"), *(Text(line, "quiet") for line in lines)]
+    return shown(Group(*sections), g)
+
+
+def judged(number: int, recorded: Phase, said: Sequence[Judged], g: Glyphs = UNICODE) -> RenderableType:
+    """What judges make of a recorded rollout, beside how it ended."""
+    drawn = table("JUDGE", "SAYS", "AFTER T0", "WHY", right=("AFTER T0",), wide="WHY")
+    for one in said:
+        style = {Outcome.FAIL: "harm.strong", Outcome.PASS: "fine"}.get(one.outcome, "bold")
+        drawn.add_row(Text(one.judge), Text(str(one.outcome), style), Text(words.seconds(one.at)), Prose(one.why))
+    ended, again = (f"rollout {number} ended {recorded}", "bold"), ("; judged again on what was recorded", "quiet")
+    title = Text.assemble(ended, again)
+    return shown(Group(title, drawn), g)

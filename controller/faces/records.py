@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from controller.model import AppRelease, Arm, Lane, Order
 from controller.standing import Quarantined
 from controller.story import Figures, Judged, Overview, Past, Story, Tick
 
-ROLLOUT, STATUS = "turnabout/rollout/1", "turnabout/status/1"
+ROLLOUT, STATUS, HISTORY = "turnabout/rollout/1", "turnabout/status/1", "turnabout/history/1"
 MOST = 1e12
 """Evidence beyond this is written as this: JSON has no infinity."""
 
@@ -100,6 +100,11 @@ def overview_json(overview: Overview) -> dict[str, Any]:
         "quarantine": [*quarantine_json(overview.quarantine)],
         "ledger": {"last_row": overview.last_row, "hash": overview.hash},
     }
+
+
+def history_json(environment: str, past: Sequence[Past]) -> dict[str, Any]:
+    """An environment's rollouts, oldest first."""
+    return {"schema": HISTORY, "environment": environment, "rollouts": [past_json(one) for one in past]}
 
 
 def utc(at: float | None) -> str | None:

@@ -94,7 +94,7 @@ SIGNS = {
     WITHIN: '<span class="fine">✓</span>',
     OVER: '<span class="harm">✗ over budget</span>',
     RUNNING: '<span class="cand">◆ running</span>',
-    UNUSED: '<span class="soft">not needed</span>',
+    UNUSED: '<span class="soft">not used</span>',
     COMING: "",
 }
 
@@ -139,7 +139,7 @@ def footer(story: Story) -> str:
     return (
         f"<footer>Drawn from ledger rows {story.first_row:,} to {story.last_row:,} "
         f"(hash {story.hash[:6]}…{story.hash[-4:]}). "
-        f"The same as JSON: <code>turnabout show {escape(story.environment)} {story.number} --json</code>. "
+        f"The same as JSON: <code>turnabout show {escape(story.name)} --json</code>. "
         "This file fetches nothing.</footer>"
     )
 

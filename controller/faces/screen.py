@@ -23,6 +23,7 @@ from controller.faces.terminal import (
     PHASE_STYLE,
     UNICODE,
     Bar,
+    Few,
     Glyphs,
     Prose,
     heading,
@@ -45,6 +46,8 @@ from controller.story import (
 
 ROWS, COLUMNS = 30, 100
 """The window the whole screen needs."""
+LONGEST = 5
+"""Rows of a sentence at most; ``show`` and the report have all of it."""
 FIXED = 11
 """Rows that are always there: two rules, four of budgets, two of heads and legends each for fleet and checks, harm."""
 FIRST_EMPTY = (2, 4, 3, 1, 5, 0, 6)
@@ -75,7 +78,7 @@ def full(story: Story, g: Glyphs = UNICODE) -> RenderableType:
 def lines_of(story: Story) -> int:
     """How many lines the sentences take at most, beside the phase."""
     width = COLUMNS - 8 - len(story.phase)
-    return sum(-(-len(text) // (width - 8)) for text in (story.sentence, story.after) if text)
+    return sum(min(LONGEST, -(-len(text) // (width - 8))) for text in (story.sentence, story.after) if text)
 
 
 def rule(text: Text, g: Glyphs) -> Rule:
@@ -88,7 +91,7 @@ def hints(story: Story, g: Glyphs) -> Text:
         commands = [*commands[:1], "Ctrl-C leaves, the rollout goes on"]
     elif len(f"  {g.dot}  ".join(commands)) > COLUMNS - 6:
         commands = commands[:1]
-    return Text(f"  {g.dot}  ".join(commands) or f"turnabout show {story.environment} {story.number}", "quiet")
+    return Text(f"  {g.dot}  ".join(commands) or f"turnabout show {story.name}", "quiet")
 
 
 # ---- who and why --------------------------------------------------------------------------------------------------
@@ -126,13 +129,13 @@ def last_good(lane: Lane, g: Glyphs) -> tuple[Text, Text]:
     return Text(f"{g.node[LAST_GOOD]} {lane.base.commit[:7]}", "lastgood"), Text("last good", "quiet")
 
 
-def sentence(story: Story) -> RenderableType:
+def sentence(story: Story, most: int = LONGEST) -> RenderableType:
     grid = Table.grid(expand=True, padding=(0, 2))
     grid.add_column(no_wrap=True)
     grid.add_column(ratio=1)
-    grid.add_row(badge(story.phase), Prose(story.sentence))
+    grid.add_row(badge(story.phase), Few(Prose(story.sentence), most))
     if story.after:
-        grid.add_row("", Prose(story.after, "quiet"))
+        grid.add_row("", Few(Prose(story.after, "quiet"), most))
     return grid
 
 
@@ -144,7 +147,7 @@ def badge(phase: Phase) -> Text:
 
 
 def budgets(story: Story, g: Glyphs) -> RenderableType:
-    grid = columns(6, None, 13, 16, justify={2: "right"})
+    grid = columns(6, None, 13, 17, justify={2: "right"})
     for spent in story.spent:
         name, bar, note = looks_of(spent, g)
         used = f"{spent.used:.1f} of {spent.limit:.0f} s"
@@ -163,7 +166,7 @@ def looks_of(spent: Spent, g: Glyphs) -> tuple[str, str, Text]:
         return "bold", "harm" if tight else "candidate", Text(f" {spent.left:.0f} s left", "bold")
     if spent.state == WITHIN:
         return "", "lastgood", Text.assemble((f" {g.good} ", "fine"), ("within budget", "quiet"))
-    return "quiet", "track", Text(" not needed" if spent.state == UNUSED else "", "quiet")
+    return "quiet", "track", Text(" not used" if spent.state == UNUSED else "", "quiet")
 
 
 # ---- the fleet ----------------------------------------------------------------------------------------------------

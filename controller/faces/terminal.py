@@ -24,7 +24,7 @@ from rich.text import Text
 from rich.theme import Theme
 
 from controller.model import Phase
-from controller.story import CANDIDATE, LAST_GOOD, SILENT, STARTING, STOPPING, UNSEEN
+from controller.story import CANDIDATE, EMPTY, LAST_GOOD, SILENT, STARTING, STOPPING, UNSEEN
 
 WIDTH = 100
 
@@ -64,6 +64,7 @@ NODE_STYLE = {
     STOPPING: "lastgood",
     SILENT: "warn.strong",
     UNSEEN: "quiet",
+    EMPTY: "quiet",
 }
 
 
@@ -86,11 +87,11 @@ class Glyphs:
 
 
 UNICODE = Glyphs(
-    {CANDIDATE: "◆", LAST_GOOD: "●", STARTING: "◇", STOPPING: "○", SILENT: "?", UNSEEN: "·"},
+    {CANDIDATE: "◆", LAST_GOOD: "●", STARTING: "◇", STOPPING: "○", SILENT: "?", UNSEEN: "·", EMPTY: "▫"},
     "━", "╸", "─", "┃", "▁▂▃▄▅▆▇", "✓", "✗", "◷", "·", "≤ ",
 )  # fmt: skip
 ASCII = Glyphs(
-    {CANDIDATE: "#", LAST_GOOD: "o", STARTING: "+", STOPPING: "-", SILENT: "?", UNSEEN: "."},
+    {CANDIDATE: "#", LAST_GOOD: "o", STARTING: "+", STOPPING: "-", SILENT: "?", UNSEEN: ".", EMPTY: "_"},
     "=", "=", "-", "|", "_.:-=+*", "ok", "X", "?", "-", "<=", ascii=True,
 )  # fmt: skip
 

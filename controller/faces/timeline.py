@@ -6,15 +6,14 @@ Drawn from a Story alone; every colour has a hatching, a dash or a word beside i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from html import escape
 
 from controller.faces import words
 from controller.faces.curves import HIGH, evidence_row, judged
-from controller.faces.svg import LEFT, LETTER, RIGHT, WIDTH, Axis, across, label, rect, stairs
+from controller.faces.marks import lines, moments_row
+from controller.faces.svg import LEFT, RIGHT, WIDTH, Axis, across, label, rect, stairs
 from controller.model import Phase
-from controller.story import CANDIDATE, LAST_GOOD, SILENT, STARTING, STOPPING, UNSEEN, Span, Story
+from controller.story import CANDIDATE, EMPTY, LAST_GOOD, SILENT, STARTING, STOPPING, UNSEEN, Span, Story
 
 PATTERNS = """<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs>
 <pattern id="starting" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
@@ -32,6 +31,7 @@ FILL = {
     STOPPING: 'fill="url(#stopping)"',
     SILENT: 'fill="url(#silent)"',
     UNSEEN: 'fill="var(--track)"',
+    EMPTY: 'fill="none" stroke="var(--faint)"',
 }
 SWATCH = {
     CANDIDATE: "background:var(--cand)",
@@ -40,6 +40,7 @@ SWATCH = {
     STOPPING: "background:repeating-linear-gradient(-45deg,var(--good) 0 3px,var(--good-bg) 3px 6px)",
     SILENT: "background:radial-gradient(var(--warn) 35%,var(--warn-bg) 40%) 0 0/5px 5px",
     UNSEEN: "background:var(--track)",
+    EMPTY: "border:1px solid var(--faint)",
 }
 PHASE_FILL = {
     "staging": ("track", "soft"),
@@ -83,7 +84,7 @@ def drawn(story: Story) -> str:
 def key(story: Story) -> str:
     ran = [span.name for spans in story.paths.values() for span in spans]
     states = [LAST_GOOD, STARTING, CANDIDATE, STOPPING]
-    states += [state for state in (SILENT, UNSEEN) if state in ran]
+    states += [state for state in (SILENT, UNSEEN, EMPTY) if state in ran]
     return "".join(f'<span><i style="{SWATCH[state]}"></i>{state}</span>' for state in states)
 
 
@@ -134,68 +135,6 @@ def svg(story: Story, scale: Axis) -> str:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A vertical line through every row."""
-
-    x: float
-    text: str
-    colour: str = ""
-
-
-def marks_of(story: Story, scale: Axis) -> Iterator[Mark]:
-    yield Mark(scale.x(0.0), "T0")
-    waves = [moment for moment in story.moments if moment.kind == "wave" and (moment.t or 0.0) > 0.3]
-    for i, moment in enumerate(waves[:3]):
-        yield Mark(scale.x(moment.t or 0.0), f"wave {i + 2}")
-    marks = story.marks
-    turn = marks.get("turn")
-    if "verdict" in marks:
-        good = "promoted" in marks
-        said = story.verdict.outcome if story.verdict is not None and story.rollout.cause in (None, "harm") else "turn"
-        yield Mark(
-            scale.x(marks["verdict"]), f"verdict: {said}" if said != "turn" else "turned", "fine" if good else "harm"
-        )
-    elif turn is not None:
-        yield Mark(scale.x(turn), "turned", "harm")
-    for name, text in (("traffic_off", "traffic off"), ("nodes_back", "nodes back")):
-        if name in marks and turn is not None:
-            yield Mark(scale.x(marks[name]), f"{text}, {marks[name] - turn:.1f} s later")
-    if "promoted" in marks and "closed" in marks and turn is None:
-        yield Mark(scale.x(marks["closed"]), "settled")
-
-
-def moments_row(story: Story, scale: Axis) -> tuple[list[tuple[Mark, float, bool]], float]:
-    """Marks with the height of their labels, placed so that none covers another; and where the rows begin."""
-    placed: list[tuple[Mark, float, bool]] = []
-    taken: list[list[tuple[float, float]]] = []
-    for mark in sorted(marks_of(story, scale), key=lambda mark: mark.colour == ""):
-        wide = len(mark.text) * LETTER + 14
-        left = mark.x + wide > WIDTH or bool(mark.colour)
-        begin, end = (mark.x - wide, mark.x) if left else (mark.x, mark.x + wide)
-        tier = next((i for i, row in enumerate(taken) if all(end <= a or begin >= b for a, b in row)), len(taken))
-        if tier == len(taken):
-            taken.append([])
-        taken[tier].append((begin, end))
-        placed.append((mark, float(tier), left))
-    top = 14.0 * len(taken) + 12
-    return [(mark, top - 10 - 14 * tier, left) for mark, tier, left in placed], top
-
-
-def lines(marks: Sequence[tuple[Mark, float, bool]], top: float, bottom: float) -> str:
-    out = []
-    for mark, y, left in marks:
-        dash = (
-            f'stroke="var(--{mark.colour})" stroke-width="1.6"'
-            if mark.colour
-            else 'class="axis" stroke-dasharray="2 3"'
-        )
-        out.append(f'<line x1="{mark.x:.1f}" x2="{mark.x:.1f}" y1="{y - 8:.1f}" y2="{bottom:.1f}" {dash}/>')
-        x, anchor = (mark.x - 5, "end") if left else (mark.x + 5, "start")
-        out.append(label(x, y + 1, mark.text, "strong" if mark.colour else "", anchor, mark.colour))
-    return "".join(out)
-
-
 def phases_row(story: Story, scale: Axis, y: float) -> str:
     out = [label(0, y + 16, "phase", "head")]
     for i, span in enumerate(story.spans):
@@ -214,7 +153,7 @@ def phases_row(story: Story, scale: Axis, y: float) -> str:
 
 def share_row(story: Story, scale: Axis, y: float, key: str, name: str) -> str:
     high, most = 22.0, max((tick.shares.get(key, 0.0) for tick in story.ticks), default=0.0)
-    out = [label(0, y + 15, f"{name} traffic"[:17], "head")]
+    out = [label(0, y + 15, f"{name} traffic" if len(name) < 9 else name[:16], "head")]
     out.append(rect(scale, (scale.begin, scale.end), y, high, 'fill="var(--good-bg)"'))
     last = scale.end if story.over else story.t or 0.0
     steps = [(tick.t, tick.shares.get(key, 0.0)) for tick in story.ticks]

@@ -30,6 +30,8 @@ FRAMES = 4
 """Looks a second; a terminal is redrawn at most as often."""
 QUIET_FOR = 30.0
 """Seconds without news after which a plain log says what is being waited for."""
+GIT_PATIENCE = 5.0
+"""Seconds that a watch stays for the revert commit, which comes after the nodes are back."""
 FULL, SMALL, PLAIN = "full", "small", "plain"
 
 EXIT = {
@@ -99,13 +101,16 @@ class Watch:
     def stories(self) -> Iterator[Story | None]:
         """The story a few times a second, until there is nothing more to see; None while nothing was rolled out."""
         reader, began = Reader(self.rows_after), self.utc()
+        over_since: float | None = None
         while True:
             rows, now = reader.read(), self.utc()
             number = self.number if self.number is not None else newest(rows)
             story = tell(rows, number, now) if number is not None else None
             yield story
             if story is not None and ended(story) and not self.forever:
-                return
+                over_since = now if over_since is None else over_since
+                if not owes_git(story) or now - over_since >= GIT_PATIENCE:
+                    return
             if self.timeout is not None and now - began >= self.timeout:
                 return
             self.pause(1 / FRAMES)
@@ -148,6 +153,11 @@ class Watch:
     def say(self, lines: Sequence[str]) -> None:
         for line in lines:
             self.console.print(Text(line), soft_wrap=True)
+
+
+def owes_git(story: Story) -> bool:
+    """The fleet is back and git is about to be told."""
+    return story.phase is Phase.REVERTED and story.git is None
 
 
 def ended(story: Story) -> bool:

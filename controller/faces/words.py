@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from controller.model import Outcome, Phase
-from controller.story import LAST_GOOD, Judged, Past, Story
+from controller.story import LAST_GOOD, Judged, Story
 from controller.verdict import count, percent, rate
 
 PROOF = 99_999.0
@@ -81,10 +81,6 @@ def check_name(story: Story, judged: Judged) -> str:
 
 def zone_name(story: Story, app: str, zone: str) -> str:
     return zone if len(story.rollout.lanes) == 1 else f"{app} {zone}"
-
-
-def outcome_of(past: Past) -> str:
-    return "good" if past.phase is Phase.PROMOTED else "bad" if past.phase is Phase.REVERTED else "other"
 
 
 def promised(story: Story) -> str:

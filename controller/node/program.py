@@ -38,6 +38,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NoReturn
 from urllib.parse import urlsplit
@@ -296,8 +297,11 @@ def _revert(state: AppState, command: Command, now: float, boot: str, facts: Fac
 
 
 def _return(state: AppState, command: Command, now: float, boot: str, facts: Facts) -> AppState:
-    state = _end(state, command.token)
     leaving, to, pending = command.digest, command.base, state.pending
+    if pending and pending.token == command.token and pending.digest != leaving:
+        what = f"{command.token} is the promise of {_short(pending.digest)}, not of {_short(leaving)}"
+        raise Refused("wrong token", f"{what}: nothing was changed.", state)
+    state = _end(state, command.token)
     if pending and pending.digest == leaving:
         state = _back(state, now, f"return to {_short(to)}")
         if pending.freeze:
@@ -843,7 +847,7 @@ def compile_to_bytes(node: Node, place: Path) -> None:
     """
     if any(place.rglob(f"__pycache__/*.{sys.implementation.cache_tag}.pyc")):
         return
-    argv = [node.facts["python"], "-I", "-m", "compileall", "-q", "-q", str(place)]
+    argv = [node.facts["python"], "-I", "-S", "-m", "compileall", "-q", "-q", str(place)]
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         quiet = subprocess.DEVNULL
         subprocess.run(argv, stdin=quiet, stdout=quiet, stderr=quiet, timeout=300, check=False)
@@ -1014,10 +1018,18 @@ class Loop:
 
     def turn(self, seconds: float) -> None:
         for key, _ in self.selector.select(max(0.0, seconds)):
-            key.data()
+            self._call(key.data)
         now = time.monotonic()
         for wire in [wire for wire in self.wires if now >= wire.deadline]:
-            wire.finish(None)
+            self._call(partial(wire.finish, None))
+
+    @staticmethod
+    def _call(ready: Callable[[], None]) -> None:
+        """What somebody said must not end the node program, for the application would end with it."""
+        try:
+            ready()
+        except Exception as problem:
+            say("unexpected", why=repr(problem), where=str(ready))
 
     def ask(
         self, address: Path | tuple[str, int], words: bytes, seconds: float, done: Callable[[bytes | None], None]
@@ -1068,7 +1080,10 @@ class Wire:
     def send(self, words: bytes, last: bool = False) -> None:
         if self.open:
             self.unsent, self.last_words = self.unsent + words, last
-            self.loop.selector.modify(self.sock, selectors.EVENT_READ | selectors.EVENT_WRITE, self.ready)
+            if last:
+                self.loop.watch(self.sock, selectors.EVENT_WRITE, self.ready)
+            else:
+                self.loop.selector.modify(self.sock, selectors.EVENT_READ | selectors.EVENT_WRITE, self.ready)
 
     def ready(self) -> None:
         if not self.open:
@@ -1090,7 +1105,8 @@ class Wire:
             return
         self.heard += more
         if self.whole and self.heard.endswith(self.whole):
-            words, self.heard = self.heard, b""
+            words, self.heard, self.whole = self.heard, b"", b""
+            self.loop.selector.unregister(self.sock)  # until the answer: a caller that half-closes still gets it
             self.done(words)
         elif not more or len(self.heard) > self.LIMIT:
             self.finish(self.heard if not self.whole and not self.unsent else None)
@@ -1098,7 +1114,8 @@ class Wire:
     def finish(self, words: bytes | None) -> None:
         if self.open:
             self.open = False
-            self.loop.selector.unregister(self.sock)
+            with contextlib.suppress(KeyError):
+                self.loop.selector.unregister(self.sock)
             self.loop.wires.discard(self)
             self.sock.close()
             if not self.last_words:
@@ -1136,7 +1153,7 @@ class Balancer:
         self.servers_up: dict[str, bool] = {}
         self.wanted: dict[str, int] = {}
         self.drained: frozenset[str] = frozenset()  # servers that a lease holds at 0
-        self.homes: dict[str, set[str]] = {}  # drained tcp server → clients that were on it
+        self.drained_since: dict[str, float] = {}  # drained tcp server → since when it has taken nobody
         self.waiters: list[Callable[[], None]] = []
         self.busy, self.rounds = False, 0
 
@@ -1180,7 +1197,8 @@ class Balancer:
             return
         self.dropped = int(known.get("DroppedLogs", 0))
         if known["Pid"] != self.pid:
-            self.pid, self.since, self.homes = known["Pid"], boottime() - float(known.get("Uptime_sec", 0)), {}
+            self.pid, self.since = known["Pid"], boottime() - float(known.get("Uptime_sec", 0))
+            self.drained_since = {}
             say("balancer seen", pid=self.pid)
         names, *rows = (line.split(",") for line in ("pxname" + table).splitlines() if line)
         for row in rows:
@@ -1198,19 +1216,21 @@ class Balancer:
             weight = self.weights.get(server, wanted)
             if weight != wanted:
                 commands.append(f"set weight {server} {wanted}")
-            lingering = server in self.drained and self.sessions.get(server)
-            if wanted == 0 and (weight or lingering) and server.partition("/")[0] in self.tcp:
-                self.homes.setdefault(server, set()).update(self.events.clients_on(server))
-                commands.append(f"shutdown sessions server {server}")  # after the weight, or they would come back
+            if wanted == 0 and server.partition("/")[0] in self.tcp:
+                self.drained_since.setdefault(server, boottime())
+                if weight or (server in self.drained and self.sessions.get(server)):
+                    commands.append(f"shutdown sessions server {server}")  # after the weight, or they would come back
         return commands
 
     def _bring_home(self) -> None:
-        """Where a drained server takes connections again, let the clients that were on it reconnect: they hash to it.
+        """Where a drained server takes connections again, let whoever came meanwhile reconnect: who belongs there goes.
 
-        Others stay where they are; so does everybody whose connection is not known from the log."""
-        risen = [s for s in self.homes if self.wanted.get(s) and self.weights.get(s) and self.servers_up.get(s)]
-        clients = {client for server in risen for client in self.homes.pop(server)}
-        sources = {source for client in clients for source in self.events.sources(client, risen)}
+        Not only those that this balancer had seen on it: a client that was thrown off comes back through any balancer
+        of the zone. Sessions older than the drain stay; so does everybody whose connection is not known from the log.
+        """
+        since = self.drained_since
+        risen = [s for s in since if self.wanted.get(s) and self.weights.get(s) and self.servers_up.get(s)]
+        sources = {source for server in risen for source in self.events.elsewhere(server, since.pop(server))}
         if not sources:
             return
 
@@ -1276,7 +1296,7 @@ class Events:
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str, str], Row] = {}
         self.samples: deque[Json] = deque(maxlen=40)
-        self.connected: dict[str, tuple[str, str]] = {}  # client → (backend/server, source)
+        self.connected: dict[str, tuple[str, str, float]] = {}  # client → (backend/server, source, since)
         self.drained: Callable[[str], bool] = lambda server: False
         self.patterns: tuple[str, ...] = ()
         self._classes: dict[str, str] = {}
@@ -1305,7 +1325,7 @@ class Events:
                 bad = int(code) >= 500 or int(code) == -1 or termination.startswith("S")
                 self._count(backend, server, self.class_of(path), client, bad, took, at, int(code), path)
             elif kind == "tcp":
-                self._session(f"{backend}/{server}", code, client, how.strip() == "start")
+                self._session(f"{backend}/{server}", code, client, how.strip() == "start", at)
                 if how.strip() == "end":
                     bad = termination.startswith("S") and not self.drained(f"{backend}/{server}")
                     self._count(backend, server, "other", client, bad, took, at, termination, path)
@@ -1332,19 +1352,21 @@ class Events:
                 {"at": round(at, 3), "server": server, "path": path, "status": status, "client": client, "ms": ms}
             )
 
-    def _session(self, server: str, source: str, client: str, begins: bool) -> None:
+    def _session(self, server: str, source: str, client: str, begins: bool, at: float) -> None:
         known = self.connected.get(client)
         if begins and (known or len(self.connected) < self.KNOWN_CLIENTS):
-            self.connected[client] = (server, source)
+            self.connected[client] = (server, source, at)
         elif not begins and known and known[1] == source:
             del self.connected[client]
 
-    def clients_on(self, server: str) -> set[str]:
-        return {client for client, (where, _) in self.connected.items() if where == server}
-
-    def sources(self, client: str, already_home: Iterable[str]) -> list[str]:
-        known = self.connected.get(client)
-        return [known[1]] if known and known[0] not in already_home else []
+    def elsewhere(self, server: str, since: float) -> list[str]:
+        """Where those come from that connected since then to another server of the same backend."""
+        backend = server.partition("/")[0]
+        return [
+            source
+            for where, source, began in self.connected.values()
+            if began >= since and where != server and where.partition("/")[0] == backend
+        ]
 
     def listed(self) -> list[Json]:
         return [
@@ -1398,6 +1420,7 @@ class Serve:
         self.restarts, self.pause = 0, 0.0
         self.start_at = self.save_at = self.beat_at = self.ready_at = self.look_at = self.rotate_at = 0.0
         self.metrics_waiters: list[Callable[[str | None], None]] = []
+        self.web: socket.socket | None = None
         self.events.drained = lambda server: self.balancer is not None and server in self.balancer.drained
 
     # ---- the state
@@ -1465,7 +1488,7 @@ class Serve:
 
     def _exited(self, app: Running, code: int) -> None:
         self.running, self.leftover = None, True
-        if app.kill_at is not None:
+        if app.kill_at is not None or self.leaving:  # whoever ends a whole control group ends it too: no crash
             say("stopped", digest=app.digest, code=code)
             return
         how = f"ended by signal {-code}" if code < 0 else f"exited with code {code}"
@@ -1522,12 +1545,8 @@ class Serve:
             directory.mkdir(parents=True, exist_ok=True)
         config, content = place / "config.json", node.app_config(manifest)
         if not config.exists() or config.read_bytes() != content:
-            try:
+            with contextlib.suppress(OSError):  # on a full disk the one from stage time must do
                 write_whole(config, content, 0o600)
-            except (
-                OSError
-            ) as problem:  # a full disk must not keep last good from running: the one from stage time will do
-                say("config not renewed", why=str(problem))
         url = urlsplit(node.fill(manifest["ready"], manifest))
         path = (url.path or "/") + (f"?{url.query}" if url.query else "")
         out = os.open(node.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
@@ -1721,14 +1740,22 @@ class Serve:
         log.setblocking(False)
         self.loop.serve(control, b"\n", self.answer_command)
         self.loop.watch(log, selectors.EVENT_READ, lambda: self.read_log(log))
-        sockets = [control, log]
-        if observe := self.node.facts.get("observe"):
-            web = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            web.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            web.bind((observe.get("bind", self.node.facts["bind"]), observe["port"]))
+        return [control, log]
+
+    def listen_http(self) -> None:
+        """Serve observe; if its port is taken, the application runs nevertheless, and this is tried again."""
+        observe = self.node.facts.get("observe")
+        if not observe or self.web:
+            return
+        web = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        web.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            web.bind((self.node.facts["bind"], observe["port"]))
             self.loop.serve(web, b"\r\n\r\n", self.answer_http)
-            sockets.append(web)
-        return sockets
+            self.web = web
+        except OSError as problem:
+            web.close()
+            say("observe not served", port=observe["port"], why=str(problem))
 
     def run(self) -> None:
         adopt_orphans()
@@ -1780,11 +1807,12 @@ class Serve:
         self.drive()
         self.ask_ready()
         if self.balancer and now >= self.look_at:
-            self.look_at = now + 1.0
+            self.look_at = now + (1.0 if self.balancer.up else 0.2)
             self.balancer.look()
         if now >= self.rotate_at:
-            self.rotate_at = now + 5.0
+            self.rotate_at = now + 2.0
             self.rotate_log()
+            self.listen_http()
         return self._patience()
 
     def _patience(self) -> float:
@@ -2048,7 +2076,7 @@ def run_verb(node: Node, verb: str, given: Json) -> Json:
     if verb == "probe":
         return probe(node)
     if verb == "stage":
-        os.nice(10)  # copying bits must not take the processor from what serves
+        os.nice(5)  # copying bits must not take the processor from what serves
         return stage(node, given["digest"], sys.stdin.buffer)
     if verb == "gc":
         return gc(node)

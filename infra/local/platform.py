@@ -85,24 +85,29 @@ class Platform:
         shutil.rmtree(layout.run_folder(self.root), ignore_errors=True)
 
 
-def up(root: Path, environments: Sequence[Environment], program: Path, apps: Path) -> Platform:
+def up(
+    root: Path, environments: Sequence[Environment], program: Path, apps: Path, far_store: bool = True
+) -> Platform:
     """Bring a platform up under ``root``; what an earlier one kept there is taken on.
 
-    ``program`` is the node program's file, ``apps`` the folder of the applications. Raises ``ServerMissing``,
-    ``ServerFailed``, ``BadApp`` or ``NoPortsLeft``; then nothing is left running.
+    ``program`` is the node program's file, ``apps`` the folder of the applications; without ``far_store`` there is no
+    mongod, for applications that need none. Raises ``ServerMissing``, ``ServerFailed``, ``BadApp`` or ``NoPortsLeft``;
+    then nothing is left running.
     """
     root = root.resolve()
     root.mkdir(parents=True, exist_ok=True)
     platform = Platform(root, {})
     try:
-        _bring_up(platform, environments, program, apps)
+        _bring_up(platform, environments, program, apps, far_store)
     except BaseException:
         platform.stop()
         raise
     return platform
 
 
-def _bring_up(platform: Platform, environments: Sequence[Environment], program: Path, apps: Path) -> None:
+def _bring_up(
+    platform: Platform, environments: Sequence[Environment], program: Path, apps: Path, far_store: bool
+) -> None:
     root, ports = platform.root, platform.ports
     shutil.rmtree(layout.run_folder(root), ignore_errors=True)  # of a platform that was killed
     _own_folder(layout.run_folder(root))
@@ -131,7 +136,8 @@ def _bring_up(platform: Platform, environments: Sequence[Environment], program: 
         for described in outputs.nodes:
             platform.start_node(name, described.name)
     platform.servers["git daemon"] = start_git_daemon(root / "git", git_port, root / "git" / "daemon.log")
-    platform.servers["mongod"] = start_mongod(root / "mongod", mongo_port)
+    if far_store:
+        platform.servers["mongod"] = start_mongod(root / "mongod", mongo_port)
     platform.wait_for_nodes()
     for name, outputs in platform.outputs.items():
         _replace(root / name / "outputs.json", to_json(outputs))

@@ -181,7 +181,7 @@ def test_what_is_written_for_the_controller_is_what_runs(platform: Platform) -> 
 
 
 def test_secrets_are_for_their_owner_alone(platform: Platform) -> None:
-    for path in ("keys/build.pem", "small/outputs.json", "small/bos-a/node.json"):
+    for path in ("keys/build.key", "small/outputs.json", "small/bos-a/node.json"):
         assert (platform.root / path).stat().st_mode & 0o077 == 0, path
 
 

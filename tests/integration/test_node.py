@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -333,15 +334,16 @@ def test_a_candidate_that_never_gets_ready_waits_for_the_deadline(site: Site) ->
     assert (site.app()["harmful"], "deadline" in site.app()["went_back"]["reason"]) == ([], True)
 
 
-def test_an_application_that_ignores_sigterm_and_forks_is_gone_before_the_next_opens_the_data(site: Site) -> None:
-    stubborn = Made("stubborn", deaf=True, fork=True)
+@pytest.mark.parametrize("deaf", [True, False], ids=["ignores SIGTERM", "leaves its children behind"])
+def test_all_of_a_stubborn_application_is_gone_before_the_next_opens_the_data(site: Site, deaf: bool) -> None:
+    stubborn = Made("stubborn", deaf=deaf, fork=True)
     site.stage(stubborn)
     site.activate(stubborn, "r1", OLD)
     site.serves(stubborn)
     eventually(lambda: len(site.processes()) >= 5)
     stubborn_ones = site.processes()
     code, said = site.revert("r1", "--harm")
-    assert (code, said["status"]["apps"]["toy"]["switching"]) == (0, True)
+    assert (code, said["status"]["apps"]["toy"]["good"]) == (0, OLD.digest)
     eventually(lambda: site.app()["running"] in (None, OLD.digest))
     assert site.app()["running"] is None or not any(map(alive, stubborn_ones))
     app = site.serves(OLD)
@@ -465,6 +467,23 @@ def test_a_disk_that_takes_no_record_stops_what_goes_forward_but_not_what_goes_b
     assert site.revert("r1")[0] == 0
 
 
+def test_a_config_that_cannot_be_renewed_keeps_no_release_from_running(site: Site) -> None:
+    site.stop()
+    config = site.root / "store" / "releases" / OLD.digest[7:] / "config.json"
+    before = config.read_bytes()
+    site.facts["secrets"] = {"mongo_uri": "mongodb://elsewhere"}
+    site.write_facts()
+    config.with_name(".config.json.tmp").mkdir()  # the disk does not take it
+    site.start()
+    site.serves(OLD)
+    assert config.read_bytes() == before
+    config.with_name(".config.json.tmp").rmdir()
+    os.kill(site.app()["pid"], signal.SIGKILL)
+    eventually(lambda: site.app()["restarts"] == 1)
+    site.serves(OLD)
+    assert json.loads(config.read_bytes())["secrets"] == site.facts["secrets"]
+
+
 def test_sigterm_stops_the_application_first_and_then_all(site: Site) -> None:
     serve, app = site.serve_pid(), site.app()["pid"]
     site.stop(signal.SIGTERM)
@@ -472,6 +491,22 @@ def test_sigterm_stops_the_application_first_and_then_all(site: Site) -> None:
     assert not alive(serve) and not alive(app)
     log = (site.root / "supervise.log").read_text()
     assert '"event": "stopped"' in log and '"code": 0' in log
+
+
+def test_whoever_ends_the_whole_group_at_once_does_no_harm_to_the_candidate(site: Site) -> None:
+    site.activate(NEW, "r1", OLD)
+    app = site.serves(NEW)
+    assert site.keeper is not None
+    serve = site.serve_pid()
+    os.kill(serve, signal.SIGSTOP)  # so that it learns of everything at once
+    for pid in (app["pid"], serve, site.keeper.pid):  # as a service manager does
+        os.kill(pid, signal.SIGTERM)
+    eventually(lambda: not alive(app["pid"]))
+    os.kill(serve, signal.SIGCONT)
+    site.stop()
+    site.start()
+    site.serves(OLD)
+    assert (site.app()["harmful"], site.app()["went_back"]["harm"]) == ([], False)
 
 
 def test_only_one_node_program_serves_a_root(site: Site) -> None:
@@ -502,6 +537,22 @@ def test_observe_needs_the_token_and_tells_state_counts_and_metrics_in_one_answe
     assert code == 0 and set(said) == set(pulled) | {"ok", "error"}
 
 
+def test_an_observe_port_taken_by_somebody_else_keeps_no_application_from_running(cold: Site) -> None:
+    port = cold.facts["observe"]["port"]
+    with socket.create_server(("127.0.0.1", port)):
+        cold.start()
+        cold.promote(OLD, "first")
+
+    def answers() -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
+            sock.sendall(b"GET /observe HTTP/1.1\r\n\r\n")
+            return b"401" in sock.recv(999)
+        return False
+
+    eventually(answers)
+    assert cold.serves(OLD)["restarts"] == 0
+
+
 def test_metrics_of_a_hanging_application_are_missing_and_hold_up_nothing(site: Site) -> None:
     pid = site.app()["pid"]
     os.kill(pid, signal.SIGSTOP)
@@ -511,6 +562,34 @@ def test_metrics_of_a_hanging_application_are_missing_and_hold_up_nothing(site: 
         eventually(lambda: site.app()["ready"] is False)
     finally:
         os.kill(pid, signal.SIGCONT)
+    site.serves(OLD)
+
+
+def test_the_command_line_speaks_json_and_exits_as_documented(site: Site) -> None:
+    argv = [sys.executable, "-I", "-S", PROGRAM, str(site.root)]
+    done = subprocess.run([*argv, "status"], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout)["status"]["apps"]["toy"]["running"] == OLD.digest
+    done = subprocess.run([*argv, "confirm", "nobody", "--generation", "1"], capture_output=True, check=False)
+    assert (done.returncode, json.loads(done.stdout)["error"]["kind"]) == (3, "not pending")
+    done = subprocess.run([*argv[:-1], "/nowhere", "status"], capture_output=True, check=False)
+    assert (done.returncode, json.loads(done.stdout)["error"]["kind"]) == (2, "usage")
+
+
+def test_a_caller_that_closes_its_half_still_gets_its_answer(site: Site) -> None:
+    with socket.create_connection(("127.0.0.1", site.facts["observe"]["port"])) as sock:
+        sock.settimeout(5)
+        sock.sendall(b"GET /observe HTTP/1.1\r\nauthorization: Bearer open sesame\r\n\r\n")
+        sock.shutdown(socket.SHUT_WR)
+        assert sock.makefile("rb").read().startswith(b"HTTP/1.1 200 OK")
+
+
+def test_the_log_is_rotated_by_size(site: Site) -> None:
+    with site.root.joinpath("logs/toy.log").open("ab") as log:
+        log.write(b"much\n" * (2 << 20))
+    eventually(lambda: site.root.joinpath("logs/toy.log").stat().st_size == 0)
+    assert site.root.joinpath("logs/toy.log.1").stat().st_size > 8 << 20
+    assert site.verb("logs", "--lines", 1)[1]["lines"] == ["much"]
     site.serves(OLD)
 
 

@@ -97,6 +97,16 @@ def test_every_budget_agrees(name: str) -> None:
         assert f"{told.budget_now.used:.1f} of {told.budget_now.limit:.0f} s" in text_of(small.compact(told), 80)
 
 
+SAYS = {
+    "seen_s": "from the commit to its being seen",
+    "deploy_s": "from T0 until every canary served",
+    "verdict_s": "watching until it was decided",
+    "traffic_off_s": "from the decision to traffic off",
+    "nodes_back_s": "from the decision to nodes back",
+    "exposure_s": "from T0 until gone, 180 s allowed",
+}
+
+
 @pytest.mark.parametrize("name", ["reverted", "promoted", "held", "stuck"])
 def test_every_figure_agrees_down_to_the_demos_table(name: str) -> None:
     told = story(name)
@@ -105,7 +115,7 @@ def test_every_figure_agrees_down_to_the_demos_table(name: str) -> None:
     below = text_of(demo.figures(table, UNICODE))
     for figure, value in figures.items():
         if figure.endswith("_s") and value is not None:
-            assert f"{value:.1f} s" in page, figure
+            assert f"{value:.1f} s {SAYS[figure]}" in page
             assert f"{demo.ROWS[figure]} {value:.1f} s" in below
             assert f"{demo.ROWS[figure]} {value:.1f} s" in words_of(demo.figures_html(table))
     harmed = f"{figures['harmed']:,} requests"

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from controller.faces.records import overview_json, story_json
+from controller.faces.records import history_json, overview_json, story_json
 from controller.overview import survey
+from controller.past import history
 from controller.telling import tell
 from tests import tales
 
@@ -62,7 +63,14 @@ def statuses() -> Iterator[dict[str, Any]]:
         yield overview_json(survey("prod", tale.written, tale.t0_at + 500))
 
 
-@pytest.mark.parametrize(("schema", "objects"), [("turnabout/rollout/1", rollouts), ("turnabout/status/1", statuses)])
+def histories() -> Iterator[dict[str, Any]]:
+    yield history_json("prod", history(tales.reverted().written))
+
+
+SCHEMAS = (("turnabout/rollout/1", rollouts), ("turnabout/status/1", statuses), ("turnabout/history/1", histories))
+
+
+@pytest.mark.parametrize(("schema", "objects"), SCHEMAS)
 def test_every_key_is_documented_and_every_documented_key_exists(schema: str, objects: Any) -> None:
     found = {key for one in objects() for key in keys(one)}
     assert found - documented(schema) == set()
@@ -70,7 +78,7 @@ def test_every_key_is_documented_and_every_documented_key_exists(schema: str, ob
 
 
 def test_it_is_json_without_not_a_number_or_infinity() -> None:
-    for one in (*rollouts(), *statuses()):
+    for one in (*rollouts(), *statuses(), *histories()):
         assert json.loads(json.dumps(one, allow_nan=False)) == one
 
 

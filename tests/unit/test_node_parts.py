@@ -148,9 +148,9 @@ def test_a_client_counts_once_a_second() -> None:
 def test_tcp_sessions_count_at_their_end_and_a_drain_of_our_own_is_not_bad() -> None:
     counted = events("tcp|mqtt|bos-a|10.0.0.1:500|3|--|d1|start|", "tcp|mqtt|bos-a|10.0.0.2:500|3|--|d2|start|")
     assert counted.listed() == []
-    assert counted.clients_on("mqtt/bos-a") == {"d1", "d2"}
+    assert counted.elsewhere("mqtt/bos-b", 10.0) == ["10.0.0.1:500", "10.0.0.2:500"]
     counted.note(b"tcp|mqtt|bos-a|10.0.0.1:500|900|SD|d1|end|", 11.0)
-    assert counted.clients_on("mqtt/bos-a") == {"d2"}
+    assert counted.elsewhere("mqtt/bos-b", 10.0) == ["10.0.0.2:500"]
     counted.drained = lambda server: server == "mqtt/bos-a"
     counted.note(b"tcp|mqtt|bos-a|10.0.0.2:500|900|SD|d2|end|", 11.0)
     (row,) = counted.listed()
@@ -160,9 +160,15 @@ def test_tcp_sessions_count_at_their_end_and_a_drain_of_our_own_is_not_bad() -> 
 def test_the_end_of_an_old_session_does_not_forget_the_new_one() -> None:
     counted = events("tcp|mqtt|bos-a|10.0.0.1:500|3|--|d1|start|", "tcp|mqtt|bos-b|10.0.0.1:501|3|--|d1|start|")
     counted.note(b"tcp|mqtt|bos-a|10.0.0.1:500|9|K|d1|end|", 11.0)
-    assert counted.clients_on("mqtt/bos-b") == {"d1"}
-    assert counted.sources("d1", ["mqtt/bos-a"]) == ["10.0.0.1:501"]
-    assert counted.sources("d1", ["mqtt/bos-b"]) == []
+    assert counted.elsewhere("mqtt/bos-a", 10.0) == ["10.0.0.1:501"]
+
+
+def test_who_came_while_a_server_was_drained_is_known_by_when_and_where() -> None:
+    counted = events("tcp|mqtt|bos-b|10.0.0.1:500|3|--|d1|start|", at=10.0)
+    for source, backend, server in (("10.0.0.2:1", "mqtt", "bos-b"), ("10.0.0.3:1", "mqtt", "bos-a")):
+        counted.note(f"tcp|{backend}|{server}|{source}|3|--|{source}|start|".encode(), 12.0)
+    counted.note(b"tcp|other|bos-b|10.0.0.4:1|3|--|d4|start|", 12.0)
+    assert counted.elsewhere("mqtt/bos-a", 11.0) == ["10.0.0.2:1"]
 
 
 @given(line=st.binary(max_size=80) | st.text(alphabet="htpc|0-9S/", max_size=60).map(str.encode))

@@ -40,7 +40,7 @@ def test_a_revert_says_who_serves_what_git_got_and_what_is_not_tried_again() -> 
     assert story.after.startswith("prod is back on b02d5a1 by revert commit e41b07d; artefact ")
     assert [entry.app for entry in story.quarantine] == ["mqtt"]
     assert [one.command for one in story.advice] == [
-        "turnabout show prod 42 --samples errors",
+        "turnabout show prod/42 --samples errors",
         "git switch -c fix 7c1e9f4",
         'turnabout retry prod 7c1e9f4 --reason "WHY"',
     ]
@@ -90,7 +90,7 @@ def again(row: Row) -> Row:
 def test_a_stuck_node_is_named_with_the_command_that_ends_it_and_breaks_the_promise() -> None:
     story = told("stuck")
     assert story.nodes["dfw-a"] == SILENT
-    assert [one.command for one in story.advice] == ["turnabout node replace prod dfw-a"]
+    assert [one.command for one in story.advice] == ["turnabout watch prod", "turnabout doctor"]
     assert story.spent[2].state == OVER
     assert story.kept is False
 
@@ -195,3 +195,75 @@ def test_an_overview_of_an_empty_ledger_says_nothing_wrong() -> None:
     overview = survey("dev", [], 0.0)
     assert overview.running == ()
     assert overview.current is None
+
+
+def test_waiting_for_less_is_no_news_and_waiting_for_something_else_is() -> None:
+    tale = tales.waiting()
+    for t, waits in (
+        (-1.0, "b, which is copying; c, which does not answer"),
+        (-0.8, "c, which does not answer"),
+        (-0.5, "d, which is lost"),
+    ):
+        tale.moves(t, replace(tale.rollout, why=f"Waits for {waits}."), "waiting")
+    texts = [moment.text for moment in tell(tale.written, 1).moments]
+    assert "Waits for b, which is copying; c, which does not answer." in texts
+    assert "Waits for c, which does not answer." not in texts
+    assert texts[-1] == "Waits for d, which is lost."
+
+
+def test_the_loops_clauses_become_sentences_and_a_name_in_front_stays_small() -> None:
+    story = told("crashed")
+    texts = {moment.kind: moment.text for moment in story.moments}
+    assert texts["traffic"] == "No request starts on the candidate any more."
+    assert texts["revert"].startswith("mqtt 7c1e9f4 was given up by bos-a")
+    assert texts["lead"] == "A controller took over, generation 4: the one before ended."
+
+
+@pytest.mark.parametrize(
+    ("name", "person"), [("held", True), ("stuck", True), ("waiting", True), ("reverted", False), ("promoted", False)]
+)
+def test_an_overview_knows_whether_a_person_is_needed(name: str, person: bool) -> None:
+    tale = tales.TALES[name]()
+    assert survey("prod", tale.written, tale.t0_at + 300).needs_person is person
+
+
+def test_nodes_that_wait_for_the_same_thing_are_named_together() -> None:
+    tale = tales.waiting()
+    why = "Waits for a, which is copying the candidate; b, which is copying the candidate; c, which does not answer."
+    tale.moves(-1.0, replace(tale.rollout, why=why), "waiting")
+    story = tell(tale.written, 1)
+    assert story.sentence == "Waits for a, b, which are copying the candidate; c, which does not answer."
+    assert story.moments[-1].text == story.sentence
+
+
+def test_a_watch_that_ends_at_the_look_after_its_budget_kept_it() -> None:
+    tale = tales.promoted()
+    for row in tale.written:
+        if row.kind == "rollout" and row.body["rollout"]["number"] == 42 and row.body["rollout"]["phase"] == "PROMOTED":
+            row.body["rollout"]["entered_at"] += 0.02
+    story = tell(tale.written, 42)
+    assert story.spent[1].used == 60.02
+    assert story.spent[1].state == WITHIN
+    assert story.kept is True
+
+
+def test_a_first_release_finds_its_nodes_empty_and_leaves_them_so() -> None:
+    tale = tales.Tale((tales.mqtt(tales.BAD, None),), tales.BAD, tales.SUBJECT, number=1)
+    tale.begins()
+    tale.sets("stopping", *tale.rollout.nodes)
+    tale.looks(0.3)
+    assert set(tell(tale.written, 1).nodes.values()) == {"empty"}
+    tale.sets("starting", *tale.rollout.nodes)
+    tale.looks(1.3)
+    tale.turns(2.0, Cause.BLIND, "Nobody knows.", "nobody knows")
+    tale.closes(3.0, Phase.HELD, "held")
+    story = tell(tale.written, 1)
+    assert set(story.nodes.values()) == {"empty"}
+    assert [span.name for span in story.paths["bos-a"]] == ["empty", "starting", "empty"]
+
+
+def test_what_a_verdict_passed_is_not_called_suspicious() -> None:
+    judged = told("promoted").checks[0]
+    assert not replace(judged, finding=replace(judged.finding, evidence=15.0)).suspicious
+    judged = at(tales.reverted(), 14.5).checks[0]
+    assert judged.suspicious

@@ -77,9 +77,11 @@ def test_a_large_fleet_is_counted_instead_of_named() -> None:
     assert any("12 zones" in line for line in lines_of(small.compact(large()), 80))
 
 
+CALLS = [{"at": tales.T0_AT, "server": "bos-a", "path": "/readings/größe", "status": 500, "client": "c7", "ms": 12.4}]
+
+
 def ascii_views(told: Story) -> list[RenderableType]:
     tale = tales.reverted()
-    found = [*looks(tale.written, told, "errors")]
     steps = [demo.DemoStep("un café", demo.NOW, 2.0, "läuft… → ✓"), demo.DemoStep("done", demo.DONE, 1.0, "≤ 2 s")]
     counters = demo.Counters(1, 2, 3, 4, 5, 6)
     table = demo.DemoTable((demo.column("case", told),), {"deploy_s": 60})
@@ -90,7 +92,8 @@ def ascii_views(told: Story) -> list[RenderableType]:
         lists.history(history(tale.written), told.at, ASCII),
         lists.show(told, ASCII),
         lists.quarantine("prod", told.quarantine, ASCII),
-        lists.samples("errors", found, ASCII),
+        lists.samples("errors", [*looks(tale.written, told, "errors")], ASCII),
+        lists.kept(CALLS, {"bos-a": ["Traceback …", "KeyError: gerät"]}, ASCII),
         demo.live("title", steps, told, counters, "hint · hint", ASCII),
         demo.finished("title", steps, table, counters, (True, "x"), "hint", ASCII),
     ]
@@ -251,3 +254,39 @@ def test_what_is_drawn_depends_on_the_window_and_the_environment(
     console: Console, env: dict[str, str], asked: str | None, style: str
 ) -> None:
     assert watch.chosen(console, env, asked) == style
+
+
+def test_what_was_kept_of_the_candidate_is_listed_call_by_call_and_line_by_line() -> None:
+    shown = "\n".join(lines_of(lists.kept(CALLS, {"bos-a": ["KeyError: 'device'"]})))
+    for said in (
+        "14:02:14.0",
+        "◆ bos-a",
+        "500",
+        "12",
+        "/readings/größe",
+        "the last lines that bos-a logged",
+        "KeyError",
+    ):
+        assert said in shown
+    assert "Nothing was kept" in "".join(lines_of(lists.kept([], {})))
+
+
+def test_a_watch_stays_a_moment_for_the_revert_commit_but_not_for_ever() -> None:
+    console = pipe()
+    tale = tales.reverted()
+    watching(tale, console).run()
+    assert "by revert commit e41b07d" in written(console).splitlines()[-1]
+    tale.written = [row for row in tale.written if row.kind != "git"]
+    console = pipe()
+    assert watching(tale, console).run() == 2
+    assert "git does not have the revert commit yet" in written(console)
+
+
+def test_the_looks_under_a_check_add_up_to_what_was_harmed() -> None:
+    tale = tales.reverted()
+    told = story("reverted")
+    found = [*looks(tale.written, told, "errors")]
+    assert sum(look.canary.bad for look in found) == told.figures.harmed
+    shown = "\n".join(lines_of(lists.samples("errors", found)))
+    assert "GET /readings/{device}" in shown
+    assert "No look has counted" in "".join(lines_of(lists.samples("errors", [])))

@@ -1,0 +1,104 @@
+"""The figures a rollout is measured by: when its marks were, what it spent of its budgets, how long each step took.
+
+Pure. The only place where seconds that people read are worked out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from controller import rows
+from controller.model import CLOSED, IN_FLIGHT, Phase, Rollout
+from controller.rows import Row
+from controller.story import COMING, OVER, RUNNING, UNUSED, WITHIN, Figures, Spent, Tick
+
+TURNING = (Phase.REVERTING, Phase.RETURNING)
+LOOK = 1.0
+"""The loop looks once a second, so a stage that used up its budget ends up to a look later."""
+
+
+def marked(
+    mine: Sequence[Row],
+    versions: Sequence[tuple[Row, Rollout]],
+    entered: Sequence[tuple[Phase, bool, float | None]],
+    t0_at: float | None,
+) -> Mapping[str, float]:
+    """The moments that figures are made of, in seconds since T0."""
+    if t0_at is None:
+        return {}
+    marks: dict[str, float] = {}
+    was = Phase.PENDING
+    for phase, settled, t in entered:
+        assert t is not None
+        if was in IN_FLIGHT and phase not in IN_FLIGHT:
+            marks["verdict"] = t
+        if phase is not was and phase is Phase.WATCHING:
+            marks["watch"] = t
+        if phase is not was and phase in TURNING:
+            marks["turn"] = t
+        if phase is not was and phase is Phase.PROMOTED and "promoted" not in marks:
+            marks["promoted"] = t
+        if phase in CLOSED or settled:
+            marks.setdefault("closed", t)
+        else:
+            marks.pop("closed", None)
+        was = phase
+    for row in mine:
+        if row.kind == rows.MOMENT and row.body["moment"] in ("traffic_off", "nodes_back", "gone"):
+            t = row.body["t"]
+            marks[row.body["moment"]] = round(row.at - t0_at if t is None else float(t), 3)
+    if "turn" in marks and "closed" in marks:
+        marks.setdefault("nodes_back", marks["closed"])
+        marks.setdefault("gone", marks["nodes_back"])
+    return marks
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A budget's beginning and end in this rollout; None where it did not come to that."""
+
+    name: str
+    limit: float
+    begin: float | None
+    end: float | None
+
+
+def stages(rollout: Rollout, marks: Mapping[str, float]) -> tuple[Stage, ...]:
+    budget = rollout.budget
+    began = 0.0 if rollout.phase is not Phase.PENDING else None
+    deployed = marks.get("watch", marks.get("verdict"))
+    return (
+        Stage("deploy", budget.deploy, began, deployed),
+        Stage("watch", budget.watch, marks.get("watch"), marks.get("verdict")),
+        Stage("revert", budget.revert, marks.get("turn"), marks.get("nodes_back")),
+    )
+
+
+def spent(rollout: Rollout, marks: Mapping[str, float], t: float | None) -> Iterator[Spent]:
+    over = rollout.phase not in IN_FLIGHT and rollout.phase is not Phase.PENDING
+    for stage in stages(rollout, marks):
+        if stage.begin is None or t is None:
+            yield Spent(stage.name, 0.0, stage.limit, UNUSED if over else COMING)
+            continue
+        used = round(max(0.0, (t if stage.end is None else stage.end) - stage.begin), 3)
+        state = OVER if used > stage.limit + LOOK else RUNNING if stage.end is None else WITHIN
+        yield Spent(stage.name, used, stage.limit, state)
+
+
+def figures(mine: Sequence[Row], marks: Mapping[str, float], ticks: Sequence[Tick]) -> Figures:
+    seen = next((row.body["seen_s"] for row in mine if row.kind == rows.SEEN), None)
+
+    def between(begin: str, end: str) -> float | None:
+        return round(marks[end] - marks[begin], 3) if begin in marks and end in marks else None
+
+    return Figures(
+        seen_s=seen,
+        deploy_s=marks.get("watch"),
+        verdict_s=between("watch", "verdict"),
+        traffic_off_s=between("turn", "traffic_off"),
+        nodes_back_s=between("turn", "nodes_back"),
+        exposure_s=marks.get("gone"),
+        harmed=ticks[-1].requests if ticks else 0,
+        clients=ticks[-1].clients if ticks else 0,
+    )
