@@ -11,6 +11,7 @@ from pathlib import Path
 from controller import rows
 from controller.errors import Conflict, Unreachable
 from controller.ledgers.sqlite import Spool
+from controller.ports import Ledger
 from controller.rows import Body, Row
 
 
@@ -39,7 +40,7 @@ class MemoryLedger:
 class Link:
     """One controller's way to the ledger: it may be cut, and it may lose the answer to a row that was kept."""
 
-    def __init__(self, ledger: MemoryLedger) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self.away = False
         self.loses_answer = self.goes_with_it = False

@@ -35,7 +35,9 @@ BOOT = "boot-of-"
 
 
 def release(digest: str = X, app: str = "mqtt", on_deadline: str = "revert") -> AppRelease:
-    return AppRelease(app, digest, f"artifact of {digest}", f"config of {digest}", digest[7:47], "a change", on_deadline)
+    return AppRelease(
+        app, digest, f"artifact of {digest}", f"config of {digest}", digest[7:47], "a change", on_deadline
+    )
 
 
 def lane(app: str = "mqtt", nodes: tuple[str, ...] = ("bos-a", "bos-b"), **changes: Any) -> Lane:

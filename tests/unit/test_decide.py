@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from controller.decide import SETTLE_ATTEMPTS, decide, reconciled, take_over
-from controller.model import Activate, Cause, Confirm, Observation, Outcome, Phase, Return, Revert, Stage, Traffic
+from controller.model import (
+    Activate,
+    AppView,
+    Cause,
+    Confirm,
+    Observation,
+    Outcome,
+    Phase,
+    Return,
+    Revert,
+    Stage,
+    Traffic,
+)
 from tests.unit.scene import (
     BUDGET,
-    L,
     NOW,
+    L,
     X,
     after,
     asked,
@@ -104,8 +117,8 @@ def test_a_first_release_needs_an_approval_and_stops_nothing_to_go_back_to() -> 
         ),
     ],
 )
-def test_what_is_pending_closes_at_once(what: dict[str, object], phase: Phase, cause: Cause, sentence: str) -> None:
-    closed = after(rollout(), replace(QUIET, **what))  # type: ignore[arg-type]  # names are checked by replace()
+def test_what_is_pending_closes_at_once(what: dict[str, Any], phase: Phase, cause: Cause, sentence: str) -> None:
+    closed = after(rollout(), replace(QUIET, **what))
 
     assert (closed.phase, closed.cause, closed.why) == (phase, cause, sentence)
 
@@ -145,15 +158,17 @@ def test_harm_from_before_a_retry_is_forgiven_but_new_harm_is_not() -> None:
         ({"newer": "abcdef0123"}, Cause.SUPERSEDED, "Commit abcdef0 arrived in flight and wants something else."),
     ],
 )
-def test_the_first_reason_turns_it_back(phase: Phase, what: dict[str, object], cause: Cause, sentence: str) -> None:
-    turned = after(rollout(phase), replace(SERVING, **what))  # type: ignore[arg-type]  # names are checked by replace()
+def test_the_first_reason_turns_it_back(phase: Phase, what: dict[str, Any], cause: Cause, sentence: str) -> None:
+    turned = after(rollout(phase), replace(SERVING, **what))
 
     assert (turned.phase, turned.cause, turned.why) == (Phase.REVERTING, cause, sentence)
     assert (turned.entered_at, turned.verdict_at) == (NOW, NOW)
 
 
 def test_a_crash_that_a_node_reports_is_harm() -> None:
-    gave_up = on_base(harmful=frozenset({X}), ended=frozenset({"prod-r7"}), went_back="the candidate exited with code 1")
+    gave_up = on_base(
+        harmful=frozenset({X}), ended=frozenset({"prod-r7"}), went_back="the candidate exited with code 1"
+    )
 
     turned = after(rollout(Phase.WATCHING), seen(gave_up, on_base()))
 
@@ -242,7 +257,9 @@ def test_deploying_too_long_for_no_reason_that_a_node_says_blinds() -> None:
 
 
 def test_deploying_asks_for_one_wave_after_the_other() -> None:
-    two_waves = rollout(Phase.DEPLOYING, lanes=(lane(nodes=("bos-a", "bos-b"), waves=(("bos-a",), ("bos-a", "bos-b"))),))
+    two_waves = rollout(
+        Phase.DEPLOYING, lanes=(lane(nodes=("bos-a", "bos-b"), waves=(("bos-a",), ("bos-a", "bos-b"))),)
+    )
     drained = weighted(QUIET, {"mqtt/bos-a": 0, "mqtt/bos-b": 0})
     assert [a.node for a in asked(decide(two_waves, drained, NOW), Activate)] == ["bos-a"]
 
@@ -375,7 +392,7 @@ def test_a_person_takes_a_promotion_back(settled: bool, verb: str, cause: Cause,
         ({"base": None}, "The abort of kim is refused: it is the first release, there is nothing to go back to."),
     ],
 )
-def test_taking_back_is_refused_with_a_sentence(changes: dict[str, object], sentence: str) -> None:
+def test_taking_back_is_refused_with_a_sentence(changes: dict[str, Any], sentence: str) -> None:
     promoted = rollout(Phase.PROMOTED, lanes=(lane(**changes),))
 
     refused = after(promoted, replace(ALL_ON_IT, order=order("abort")))
@@ -423,9 +440,9 @@ def test_going_back_closes_when_every_node_said_so(cause: Cause, phase: Phase) -
     ],
     ids=["silent", "on the candidate", "token not ended", "leases not ended", "not ready", "still holds a promise"],
 )
-def test_going_back_does_not_close_before(straggler: object) -> None:
+def test_going_back_does_not_close_before(straggler: AppView | None) -> None:
     reverting = rollout(Phase.REVERTING, cause=Cause.BLIND)
-    split = seen(on_base(ended=GONE_BACK), straggler)  # type: ignore[arg-type]  # the parameters are AppViews
+    split = seen(on_base(ended=GONE_BACK), straggler)
 
     assert after(reverting, split).phase is Phase.REVERTING
 
@@ -573,4 +590,6 @@ def test_the_same_arguments_give_the_same_decision_and_change_nothing() -> None:
 def test_traffic_never_goes_to_a_balancer_that_does_not_answer() -> None:
     down = replace(SERVING, nodes={**SERVING.nodes, "bos-b": view("bos-b", on_base(), weights={})})
 
-    assert all(t.node != "bos-b" for t in asked(decide(rollout(Phase.REVERTING, cause=Cause.BLIND), down, NOW), Traffic))
+    assert all(
+        t.node != "bos-b" for t in asked(decide(rollout(Phase.REVERTING, cause=Cause.BLIND), down, NOW), Traffic)
+    )
