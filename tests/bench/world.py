@@ -122,9 +122,7 @@ class World:
 
     def source(self, path: str) -> str:
         """A file as the branch has it on the server."""
-        self.forge.log(NAME)  # fetches it
-        git = ["git", "-C", str(self.forge.clone), "show", f"FETCH_HEAD:{path}"]
-        return subprocess.run(git, check=True, capture_output=True, text=True, timeout=10).stdout
+        return self.forge.file(NAME, path)
 
     # ---- commits and what becomes of them -------------------------------------------------------------------------
 
