@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from controller.artifacts.store import ArtifactStore
 from controller.clock import BootClock
 from controller.errors import Refused
+from controller.fleets.crowd import SyntheticCrowd
 from controller.fleets.nodes import NodeFleet
 from controller.keys import build_key, revert_key
 from controller.ledgers.sqlite import Spool, SqliteLedger
@@ -93,6 +94,7 @@ def put_together(
         spool=Spool(site.state / name / "spool.jsonl"),
         notifier=notifier,
         clock=parts.clock,
+        crowd=SyntheticCrowd(outputs),
         pool=pool,
         nodes=tuple(node.name for node in outputs.nodes),
         backends={node.app: node.backends for node in outputs.nodes},

@@ -85,12 +85,20 @@ def reconciled(kept: Rollout, decided: Rollout) -> Rollout:
     A ledger can keep a row and lose its answer. What then led back leads back still, by the way that is open: from
     PROMOTED as a return, from in flight by reverting, so that every node is asked. Behind a one-way door it stays.
     """
-    same = kept.number == decided.number
-    if same and kept.phase is Phase.PROMOTED and Phase.REVERTING in way_of(decided):
+    if kept.number != decided.number:
+        return decided
+    reverts = Phase.REVERTING in (decided.phase, decided.heading)
+    frozen = decided.phase is Phase.STUCK and decided.heading is None
+    never_began = decided.t0 is None and decided.phase in CLOSED
+    if kept.phase is Phase.PROMOTED and reverts:
         phase = Phase.RETURNING
-    elif same and kept.phase in IN_FLIGHT and decided.phase in CLOSED:
+    elif kept.phase in IN_FLIGHT and never_began:
         phase = Phase.REVERTING
-    elif same and kept.phase is Phase.PROMOTED and decided.phase is Phase.STUCK and decided.heading is None:
+    elif (
+        (kept.phase is Phase.PROMOTED and frozen)
+        or (Phase.RETURNING in (kept.phase, kept.heading) and reverts)
+        or (kept.t0 is not None and never_began)
+    ):
         return kept
     else:
         return decided
@@ -98,10 +106,6 @@ def reconciled(kept: Rollout, decided: Rollout) -> Rollout:
         kept, phase=phase, heading=None, entered_at=decided.entered_at, why=decided.why, short=decided.short,
         cause=decided.cause, guilty=decided.guilty, verdict_at=decided.verdict_at, orders_read=decided.orders_read,
     )  # fmt: skip
-
-
-def way_of(rollout: Rollout) -> tuple[Phase | None, ...]:
-    return rollout.phase, rollout.heading
 
 
 def watch_end(rollout: Rollout) -> float:
@@ -120,9 +124,7 @@ def enter(rollout: Rollout, phase: Phase, why: str, short: str, now: float, **ch
     return replace(rollout, phase=phase, entered_at=now, why=why, short=short[:72], **changes)  # type: ignore[arg-type]  # replace() checks names at run time
 
 
-def back(
-    rollout: Rollout, cause: Cause, why: str, short: str, now: float, guilty: tuple[str, ...] = ()
-) -> Rollout:
+def back(rollout: Rollout, cause: Cause, why: str, short: str, now: float, guilty: tuple[str, ...] = ()) -> Rollout:
     """Turn toward last good, or stay where a one-way door was passed."""
     verdict_at = now if rollout.phase in IN_FLIGHT else rollout.verdict_at
     rollout = replace(rollout, cause=cause, guilty=guilty, verdict_at=verdict_at)

@@ -23,9 +23,9 @@ from controller.decide import LOOK, decide, take_over, watch_end
 from controller.errors import Refused, Trouble, Unreachable
 from controller.ledgers.sqlite import Spool
 from controller.looking import Looking
-from controller.model import IN_FLIGHT, Action, NodeView, Observation, Phase, Release, Rollout, Stage
+from controller.model import IN_FLIGHT, Action, NodeView, Observation, Phase, Release, Rollout, Stage, Synthetic
 from controller.plan import Ground, Plan, plan
-from controller.ports import Artifacts, Clock, Fleet, Ledger, Notifier, Source
+from controller.ports import Artifacts, Clock, Crowd, Fleet, Ledger, Notifier, Source
 from controller.record import Record
 from controller.rows import Body
 from controller.samples import Sample
@@ -48,6 +48,7 @@ class Parts:
     spool: Spool
     notifier: Notifier
     clock: Clock
+    crowd: Crowd
     pool: Executor
     nodes: tuple[str, ...]
     backends: Mapping[str, tuple[str, ...]]
@@ -125,6 +126,7 @@ class EnvironmentLoop:
             away = trouble
         if away is not None:
             self._tell("ledger", f"Nothing goes forward until it is back: {away}")
+        self._parts.crowd.drive(self._synthetic())
         self._debts.pay(self._record.standing, self._environment.branch)
         return wake
 
@@ -246,6 +248,16 @@ class EnvironmentLoop:
             return
         finally:
             self._heard.put(lambda: self._observing.discard(node))
+
+    def _synthetic(self) -> dict[str, tuple[Synthetic, float]]:
+        """The synthetic requests that the environment wants, to what was promoted: steady, so that a past exists."""
+        promoted, fleets = self._record.standing.promoted, self._environment.fleets
+        rates = {app: fleet.synthetic_per_second for app, fleet in fleets.items() if fleet.synthetic_per_second > 0}
+        return {
+            app: (self._parts.artifacts.synthetic(promoted[app].digest), rate)
+            for app, rate in rates.items()
+            if app in promoted
+        }
 
     def _probe(self, rollout: Rollout, now: float) -> None:
         """Try the round trip from outside, for each application on one canary and on one control node at a time."""

@@ -118,6 +118,14 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Synthetic:
+    """Requests that an application lets anybody make: the port they go to by its name, and their paths."""
+
+    port: str
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Lane:
     """One application's part in a rollout: candidate and last good on one fleet.
 
@@ -207,15 +215,19 @@ class Rollout:
 
     @property
     def lease_token(self) -> str:
-        """Weights are leased apart from the promise: they must outlive it while the candidate is being stopped."""
-        returning = Phase.RETURNING in (self.phase, self.heading)
-        return f"{self.token}.return.weights" if returning else f"{self.token}.weights"
+        """Weights are leased apart from the promise: they must outlive it while the candidate is being stopped.
+
+        Each way has a token of its own, because an earlier leader may have ended those of the way before.
+        """
+        if Phase.RETURNING in (self.phase, self.heading):
+            return f"{self.token}.return.weights"
+        promoted = Phase.PROMOTED in (self.phase, self.heading)
+        return f"{self.settle_token}.weights" if promoted else f"{self.token}.weights"
 
     @property
     def lease_tokens(self) -> tuple[str, ...]:
         """Every token that weights of this rollout may still be leased under."""
-        first = f"{self.token}.weights"
-        return (first,) if self.lease_token == first else (first, self.lease_token)
+        return tuple(dict.fromkeys((*(f"{token}.weights" for token in self.tokens), self.lease_token)))
 
     @property
     def settle_token(self) -> str:
@@ -223,8 +235,12 @@ class Rollout:
 
     @property
     def tokens(self) -> tuple[str, ...]:
-        """Every token of this rollout that a node may hold a promise under, or may yet receive one."""
-        return (self.token, *(f"{self.token}.settle{n}" for n in range(1, self.settle + 1)))
+        """Every token of this rollout that a node may hold a promise under, or may yet receive one.
+
+        Of many attempts to settle only the newest can be under way: what was sent in earlier ones has expired.
+        """
+        attempts = range(max(1, self.settle - 2), self.settle + 1)
+        return (self.token, *(f"{self.token}.settle{n}" for n in attempts))
 
     @property
     def nodes(self) -> tuple[str, ...]:

@@ -83,7 +83,12 @@ class Record:
         """
         body = {"rollout": rows.written(rows.ROLLOUTS, rollout), "event": event}
         try:
-            self.row(rows.ROLLOUT, body)
+            if self._ahead is not None:
+                ahead = self._ahead
+                self._unspool()
+                if self._kept.rollout != ahead:
+                    return "The ledger had kept a row whose answer was lost: it is decided again, from that row."
+            self._append(rows.ROLLOUT, body)
         except Unreachable as trouble:
             if rollout.phase not in BACKWARD:
                 raise
@@ -103,23 +108,28 @@ class Record:
             return
 
     def _unspool(self) -> None:
-        """Each row leaves the spool when it is kept."""
+        """Each row leaves the spool when it is kept; one whose answer was lost is kept already.
+
+        Where the ledger knows better than what was decided without it, the rest of the spool was decided in vain too.
+        """
         waiting = list(self._spool.waiting())
         if waiting or self._ahead is not None:
             self.read()
         for kind, body, generation in waiting:
             if generation != self.generation:
                 self._append(rows.EVIDENCE, {"spooled": body, "kind": kind, "generation": generation})
-            else:
-                self._reconcile(rows.read(rows.ROLLOUTS, body["rollout"]), body["event"])
+            elif self._ahead is not None and not self._reconciled(rows.read(rows.ROLLOUTS, body["rollout"])):
+                self._ahead = None
             self._spool.drop_first()
         if self._ahead is not None:  # also what the spool's disk did not take
-            self._reconcile(self._ahead, str(self._ahead.phase).lower())
+            self._reconciled(self._ahead)
         self._ahead = None
 
-    def _reconcile(self, decided: Rollout, event: str) -> None:
-        """Write a decision that was made while the ledger was away; one whose answer was lost is kept already."""
+    def _reconciled(self, decided: Rollout) -> bool:
+        """Bring a decision to the ledger that was made while it was away; whether it could be kept as it was."""
         kept = self._kept.rollout
         after = reconciled(kept, decided) if kept is not None else decided
         if after != kept:
-            self._append(rows.ROLLOUT, {"rollout": rows.written(rows.ROLLOUTS, after), "event": event})
+            body = {"rollout": rows.written(rows.ROLLOUTS, after), "event": str(after.phase).lower()}
+            self._append(rows.ROLLOUT, body)
+        return after == decided

@@ -153,8 +153,8 @@ def confirm(rollout: Rollout, lane: Lane, seen: Observation, now: float) -> Iter
         if app is None or app.pending is None:
             continue
         token, serves = app.pending.token, on(app, lane.candidate.digest)
-        settled_here = token in rollout.tokens and serves and shifted_where_seen(lane, node, BASE_WEIGHT, seen, now)
-        if token == rollout.token or settled_here:
+        settles = token.startswith(f"{rollout.token}.settle")
+        if token == rollout.token or (settles and serves and shifted_where_seen(lane, node, BASE_WEIGHT, seen, now)):
             yield Confirm(node, lane.app, token)
 
 

@@ -31,7 +31,7 @@ from controller.artifacts.manifest import Blob
 from controller.artifacts.spec import AppSpec, check_of, parse
 from controller.errors import Refused, Unreachable
 from controller.keys import BuildKey
-from controller.model import AppRelease, Check
+from controller.model import AppRelease, Check, Synthetic
 from controller.sources.commits import Description
 from controller.sources.trees import File
 
@@ -101,6 +101,12 @@ class ArtifactStore:
     def checks(self, digest: str) -> tuple[Check, ...]:
         """The checks that a built release states."""
         return tuple(check_of(written) for written in self.manifest(digest)["checks"])
+
+    def synthetic(self, digest: str) -> Synthetic:
+        """Where a built release may be asked by the controller itself."""
+        manifest = self.manifest(digest)
+        port = next((name for name, kind in manifest["ports"].items() if kind == "http"), "")
+        return Synthetic(port, tuple(manifest.get("synthetic", ())))
 
     def bundle(self, digest: str, blobs: Collection[str]) -> bytes:
         """The tar that ``stage`` takes: the manifest, then those of its blobs that are named by their hex digits."""

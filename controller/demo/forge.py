@@ -60,6 +60,11 @@ class Forge:
         """What the server says the branch's commit is."""
         return self._git("ls-remote", "origin", f"refs/heads/{branch}").split("\t")[0]
 
+    def file(self, branch: str, path: str) -> str:
+        """A file of the branch, as the server has it."""
+        self._git("fetch", "--quiet", "origin", branch)
+        return self._git("show", f"FETCH_HEAD:{path}")
+
     def verify(self, branch: str, key: CommitKey) -> None:
         """The newest commit of the branch, as the server has it, is signed by ``key``; raises RuntimeError if not."""
         self._git("fetch", "--quiet", "origin", branch)

@@ -237,4 +237,3 @@ def judged(rollout: Rollout, outcome: Outcome) -> Verdict:
     lane = rollout.lanes[0]
     finding = Finding(lane.app, "errors", "existing", outcome, f"{outcome} by chance")
     return Verdict(outcome, f"{outcome} by chance.", f"{outcome} by chance", (finding,), 0.0, 100.0)
-

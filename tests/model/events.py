@@ -28,8 +28,8 @@ def possible(world: World) -> Iterator[tuple[float, Event]]:
             yield (0.15 if led else 3.0), ("starts", name)
         if controller.link.away:
             yield 0.6, ("ledger back", name)
-        for node in controller.slow:
-            yield 0.5, ("slow answer arrives", name, node)
+        for slow in controller.slow:
+            yield 0.5, ("slow answer arrives", name, slow)
     for message in world.messages:
         late = 1.0 if world.now - message.sent < 3 else 0.3
         yield late, ("delivers", str(message))
@@ -78,11 +78,11 @@ def faults(world: World) -> Iterator[tuple[float, Event]]:
             yield 0.12, ("ledger away", name)
             yield 0.12, ("ledger loses an answer", name)
             yield 0.06, ("ledger goes away with an answer", name)
-        for node in world.nodes:
-            if controller.runs and world.reaches(name, node):
-                yield 0.06, ("cuts the link", name, node)
-                if node not in controller.slow:
-                    yield 0.06, ("answers slowly", name, node)
+        for other in world.nodes:
+            if controller.runs and world.reaches(name, other):
+                yield 0.06, ("cuts the link", name, other)
+                if other not in controller.slow:
+                    yield 0.06, ("answers slowly", name, other)
     for name, node in world.nodes.items():
         if node.powered:
             yield 0.06, ("program dies", name)
@@ -360,7 +360,8 @@ HAPPENINGS: dict[str, Callable[..., bool]] = {
 }
 FAULTS = frozenset(
     {
-        "crashes", "freezes", "machine reboots", "ledger away", "ledger loses an answer",
-        "ledger goes away with an answer", "answers slowly", "cuts the link", "program dies", "program stops", "reboots", "loses power", "candidate dies",
+        "crashes", "freezes", "machine reboots", "ledger away", "ledger loses an answer", "cuts the link",
+        "ledger goes away with an answer", "answers slowly", "program dies", "program stops", "reboots", "loses power",
+        "candidate dies",
     }
 )  # fmt: skip

@@ -11,6 +11,7 @@ from pathlib import Path
 from controller import rows
 from controller.errors import Conflict, Unreachable
 from controller.ledgers.sqlite import Spool
+from controller.ports import Ledger
 from controller.rows import Body, Row
 
 
@@ -30,7 +31,8 @@ class MemoryLedger:
             raise Conflict("the ledger", f"row {len(self.history)} came first", "Read it and decide again.")
         if follows is not None and generation < leads:
             raise Conflict("the ledger", f"generation {leads} leads now", "Step down.")
-        row = Row(len(self.history) + 1, 0.0, max(generation, leads), kind, body, f"hash of row {len(self.history) + 1}")
+        n = len(self.history) + 1
+        row = Row(n, 0.0, max(generation, leads), kind, body, f"hash of row {n}")
         self.history.append(row)
         return row
 
@@ -38,7 +40,7 @@ class MemoryLedger:
 class Link:
     """One controller's way to the ledger: it may be cut, and it may lose the answer to a row that was kept."""
 
-    def __init__(self, ledger: MemoryLedger) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self.away = False
         self.loses_answer = self.goes_with_it = False

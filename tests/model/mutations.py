@@ -17,6 +17,7 @@ from controller.errors import Unreachable
 from controller.model import Action, AppView, Confirm, Lane, NodeView, Observation, Outcome, Phase, Rollout
 from controller.node import program
 from controller.node.program import AppState, Command, Facts
+from controller.standing import fold
 from tests.model.ledgers import MemoryLedger
 
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -341,7 +342,7 @@ def row_first(patch: pytest.MonkeyPatch) -> None:
 def steps_down(patch: pytest.MonkeyPatch) -> None:
     def read(self: record.Record) -> list[Any]:
         new = self._ledger.rows(self._kept.last_row)
-        self._kept = record.fold(new, self._kept)
+        self._kept = fold(new, self._kept)
         return list(new)
 
     patch.setattr(record.Record, "read", read)

@@ -113,7 +113,9 @@ class Node:
             running=self.running,
             good=state.good,
             previous=state.previous,
-            pending=pending and Promise(pending.token, pending.digest, pending.base, pending.until, pending.generation),
+            pending=Promise(pending.token, pending.digest, pending.base, pending.until, pending.generation)
+            if pending is not None
+            else None,
             frozen=state.frozen,
             ready=self.ready,
             switching=self.running != program.wanted(state),

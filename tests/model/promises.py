@@ -40,7 +40,7 @@ def closed_runs_nowhere(was: Before, world: World, told: Chronicle) -> str | Non
         lane = newest.lane_of(node.name)
         if newest.phase in CLOSED and node.running == lane.candidate.digest:
             return f"{node.name} runs {node.running} though rollout {newest.number} is {newest.phase}"
-        if newest.phase in CLOSED or newest.settled:
+        if newest.phase in CLOSED or (newest.settled and not returning(world, told)):
             for lease in node.state.leases:
                 if lease.token.startswith(f"{newest.token}.") and node.answers:
                     return f"{node.name} leases weights under {lease.token} though it is {newest.phase}"
@@ -104,8 +104,9 @@ def leases_end(was: Before, world: World, told: Chronicle) -> str | None:
         pending = node.state.pending
         ends = [(lease.token, lease.until) for lease in node.state.leases]
         ends += [(pending.token, pending.until)] if pending and not node.state.frozen else []
-        if pending and not node.state.frozen and (t0 := told.tried.get((node.app, pending.digest))) is not None:
-            if pending.token.count(".") == 0 and world.now + pending.until - left > t0 + BUDGET.end + 1e-6:
+        if pending and not node.state.frozen and "." not in pending.token:
+            t0 = told.tried.get((node.app, pending.digest), math.inf)
+            if world.now + pending.until - left > t0 + BUDGET.end + 1e-6:
                 return f"{node.name} holds {pending.token} until after T0 + deploy + watch + margin"
         for token, until in ends:
             meant = world.ends.get((node.name, token), float("-inf"))
@@ -222,7 +223,7 @@ def traffic_first(was: Before, world: World, told: Chronicle) -> str | None:
         return None
     for lane in newest.lanes:
         for name in lane.nodes:
-            ended = f"{newest.token}.weights" in world.nodes[name].state.ended
+            ended = newest.lease_token in world.nodes[name].state.ended
             still = [peer for peer in lane.peers(name) if world.nodes[peer].running == lane.candidate.digest]
             if ended and still:
                 return f"{name} gives up its leased weights though {still[0]} still runs the candidate"

@@ -14,14 +14,16 @@ APPS = {
     "mqtt": Fleet("mqtt", ("BOS",), 2, ({"BOS": 1},), 0.0),
 }
 
-MESSAGES = {"turn": 4.0, "turn, all goes well": 0.3, "delivers, and keeps a copy": 6.0, "answers slowly": 4.0, "reboots": 3.0}
+MESSAGES = {
+    "turn": 4.0, "turn, all goes well": 0.3, "delivers, and keeps a copy": 6.0, "answers slowly": 4.0, "reboots": 3.0,
+}  # fmt: skip
 CONTROLLERS = {
     "crashes": 4.0, "freezes": 4.0, "starts": 4.0, "machine reboots": 4.0, "decides": 3.0, "ledger away": 4.0,
     "ledger back": 0.5, "ledger loses an answer": 3.0, "ledger goes away with an answer": 3.0, "cuts the link": 3.0,
 }  # fmt: skip
 SPOOL = {
-    "ledger away": 20.0, "ledger loses an answer": 6.0, "ledger goes away with an answer": 20.0, "crashes": 3.0, "starts": 3.0, "freezes": 3.0, "decides": 5.0,
-    "turn": 3.0, "cuts the link": 3.0,
+    "ledger away": 20.0, "ledger loses an answer": 6.0, "ledger goes away with an answer": 20.0, "crashes": 3.0,
+    "starts": 3.0, "freezes": 3.0, "decides": 5.0, "turn": 3.0, "cuts the link": 3.0,
 }  # fmt: skip
 NODES = {
     "candidate dies": 6.0, "program dies": 4.0, "program stops": 4.0, "reboots": 4.0, "loses power": 4.0, "boots": 0.3,

@@ -176,7 +176,8 @@ def opening(world: World, phase: str) -> Iterator[Event]:
 
 def result(walk: Walk) -> Broken:
     assert walk.broken is not None
-    return Broken(walk.world.scenario, *walk.broken, tuple(walk.taken[: walk.healed_from]), walk.healed_from is not None)
+    healed = walk.healed_from is not None
+    return Broken(walk.world.scenario, *walk.broken, tuple(walk.taken[: walk.healed_from]), healed)
 
 
 # ---- shortening ---------------------------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ class World:
         self.messages: list[Message] = []
         self.faults, self.orders = scenario.faults, list(scenario.orders)
         self.commits = list(scenario.commits)
-        first = {app: "" if scenario.first else "sha256:L" for app in scenario.fleets}
+        first = dict.fromkeys(scenario.fleets, "" if scenario.first else "sha256:L")
         self.branch = [Commit(0, first)]
         self.environment = Environment(
             "prod", "prod", None, None, BUDGET, Judge(0.01, SILENCE), (), scenario.fleets, {}, 1.0, False
@@ -134,9 +134,7 @@ class World:
         """L writes and reads version 1; a release behind a one-way door writes what L cannot read."""
         digests = {d for wants in (*self.scenario.commits, {"": "sha256:L"}) for d in wants.values()}
         freeze = self.scenario.freeze
-        return {
-            d: program.Release(frozenset({1, 2}), 2 if d in freeze else 1, d in freeze) for d in sorted(digests)
-        }
+        return {d: program.Release(frozenset({1, 2}), 2 if d in freeze else 1, d in freeze) for d in sorted(digests)}
 
     def app_release(self, app: str, digest: str, commit: int) -> AppRelease:
         door = "freeze" if digest in self.scenario.freeze else "revert"
@@ -156,7 +154,8 @@ class World:
         """As the git source does it: once, for the guilty applications, and only what the tip still carries."""
         if any(commit.reverts == rollout.token for commit in self.branch):
             return
-        bases = {lane.app: lane.base.digest if lane.base else "" for lane in rollout.lanes if lane.app in rollout.guilty}
+        guilty = [lane for lane in rollout.lanes if lane.app in rollout.guilty]
+        bases = {lane.app: lane.base.digest if lane.base else "" for lane in guilty}
         bad = {lane.app: lane.candidate.digest for lane in rollout.lanes}
         there = {app: base for app, base in bases.items() if self.branch[-1].wants[app] == bad[app]}
         if there:
