@@ -164,7 +164,7 @@ class Place:
     def stop(self) -> int:
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def log(self) -> list[Json]:
         """What the controller told people: one line each."""
