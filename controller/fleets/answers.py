@@ -13,7 +13,7 @@ from typing import Any
 
 from controller.errors import Unreachable
 from controller.model import AppView, NodeView, Promise
-from controller.samples import Counts, Telemetry
+from controller.samples import Counts, Telemetry, plus
 
 METRIC = re.compile(r"^([A-Za-z_:][A-Za-z0-9_:]*)(?:\{[^}]*\})?\s+([-+0-9.eE]+|NaN|[+-]?Inf)\s*$", re.MULTILINE)
 
@@ -87,10 +87,11 @@ def telemetry(answer: Mapping[str, Any], node: str, app: str, received_at: float
             if row["backend"] == "":
                 continue
             key = (str(row["server"]), str(row["class"]) if row.get("class") else str(row["backend"]))
-            rows[key] = Counts(
+            counts = Counts(
                 int(row["total"]), int(row["bad"]), int(row["clients"]), int(row["bad_clients"]),
                 tuple(int(n) for n in row["buckets"]),
             )  # fmt: skip
+            rows[key] = plus(rows.get(key), counts)  # two backends have requests of no class
         return Telemetry(
             view=seen,
             since=float(answer["since"]),

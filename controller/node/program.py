@@ -1295,7 +1295,7 @@ class Row:
     seen: set[str] = field(default_factory=set)
     bad_seen: set[str] = field(default_factory=set)
 
-    def note(self, second: int, client: str, bad: bool, ms: float) -> None:
+    def note(self, second: int, client: str, bad: bool, ms: float | None) -> None:
         if second != self.second:
             self.clients, self.bad_clients = self.clients + len(self.seen), self.bad_clients + len(self.bad_seen)
             self.second, self.seen, self.bad_seen = second, set(), set()
@@ -1304,7 +1304,8 @@ class Row:
         if bad:
             self.bad += 1
             self.bad_seen.add(client)
-        self.buckets[next((i for i, edge in enumerate(EDGES_MS) if ms <= edge), len(EDGES_MS))] += 1
+        if ms is not None:
+            self.buckets[next((i for i, edge in enumerate(EDGES_MS) if ms <= edge), len(EDGES_MS))] += 1
 
 
 class Events:
@@ -1348,7 +1349,7 @@ class Events:
                 self._session(f"{backend}/{server}", code, client, how.strip() == "start", at)
                 if how.strip() == "end":
                     bad = termination.startswith("S") and not self.drained(f"{backend}/{server}")
-                    self._count(backend, server, "other", client, bad, took, at, termination, path)
+                    self._count(backend, server, "other", client, bad, None, at, termination, path)
             else:
                 self.unread += 1
         except ValueError:
@@ -1361,11 +1362,12 @@ class Events:
         kind: str,
         client: str,
         bad: bool,
-        ms: float,
+        ms: float | None,
         at: float,
         status: object,
         path: str,
     ) -> None:
+        """``ms`` is None for a session: how long a device stayed says nothing about how slow the server is."""
         self.rows.setdefault((backend, server, kind), Row()).note(int(at), client, bad, ms)
         if bad:
             self.samples.append(

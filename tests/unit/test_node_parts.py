@@ -155,6 +155,7 @@ def test_tcp_sessions_count_at_their_end_and_a_drain_of_our_own_is_not_bad() -> 
     counted.note(b"tcp|mqtt|bos-a|10.0.0.2:500|900|SD|d2|end|", 11.0)
     (row,) = counted.listed()
     assert (row["total"], row["bad"]) == (2, 1)
+    assert sum(row["buckets"]) == 0, "how long a device stayed is no latency"
 
 
 def test_the_end_of_an_old_session_does_not_forget_the_new_one() -> None:
