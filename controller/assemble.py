@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from controller.artifacts.store import ArtifactStore
 from controller.clock import BootClock
 from controller.errors import Refused
+from controller.fleets.crowd import SyntheticCrowd
 from controller.fleets.nodes import NodeFleet
 from controller.keys import build_key, revert_key
 from controller.ledgers.sqlite import Spool, SqliteLedger
@@ -54,11 +55,11 @@ def policy(parts: Shared, name: str, standing: Standing) -> Environment:
     last = standing.rollout
     commit = last.commit if last is not None and last.commit in promoted else (promoted[0] if promoted else None)
     if commit is not None and parts.git.object_id(commit, FOLDER) is not None:
-        return parts.releases.environment(name, commit)  # from the mirror: a controller starts without git
+        return parts.releases.policy(name, commit)  # from the mirror: a controller starts without git
     if name not in parts.git.heads():
         raise Refused(f"reading {name}", f"the repository has no branch {name}", "Push one to begin.")
     head = parts.git.fetch(name)
-    return parts.releases.environment(name, commit or head)
+    return parts.releases.policy(name, commit or head)
 
 
 def transport(outputs: Outputs) -> Transport:
@@ -80,6 +81,9 @@ def put_together(
     """What one environment's loop is made of: its rules and its parts. Raises what ``loop`` does."""
     outputs = site.outputs(name)
     ledger = open_ledger(site, name)
+    if (broken := ledger.broken_at()) is not None:
+        said = f"row {broken} of {site.ledger(name)} does not follow from the one before it"
+        raise Refused(f"leading {name}", said, "It was changed by hand or is damaged: restore it from a copy.")
     environment = policy(parts, name, fold(ledger.rows()))
     nodes = NodeFleet(outputs, transport(outputs), parts.artifacts, parts.clock)
     return environment, Parts(
@@ -90,6 +94,7 @@ def put_together(
         spool=Spool(site.state / name / "spool.jsonl"),
         notifier=notifier,
         clock=parts.clock,
+        crowd=SyntheticCrowd(outputs),
         pool=pool,
         nodes=tuple(node.name for node in outputs.nodes),
         backends={node.app: node.backends for node in outputs.nodes},

@@ -33,6 +33,10 @@ class Branch:
         """A hint came: ask at the next turn."""
         self._asked_at = float("-inf")
 
+    def again(self) -> None:
+        """A node refused what was built: read the newest commit once more, and build what is damaged of it."""
+        self._head = None
+
     def ask(self, environment: Environment) -> None:
         """Ask the source, unless it is being asked or was asked less than ``poll_seconds`` ago."""
         now = self._clock.now()
@@ -49,10 +53,14 @@ class Branch:
                 release = self._source.release(environment, head)
                 for wanted in release.apps.values():
                     self._artifacts.ensure(wanted)
-        except (Refused, BadEnvironment) as no:
-            release, refused = None, f"Commit {(head or '')[:7]} cannot be released: {no}"
-        except Trouble as silence:
-            head, release, trouble = None, None, str(silence)
+        except (Trouble, BadEnvironment) as no:
+            release = None
+            if head is not None and isinstance(no, Refused | BadEnvironment):
+                refused = f"Commit {head[:7]} cannot be released: {no}"
+            else:
+                head, trouble = None, str(no)
+        except Exception as broke:  # whatever it is, the branch must be asked again
+            head, release, trouble = None, None, f"reading {environment.branch} broke: {broke!r}"
         self._post(lambda: self._said(head, release, refused, trouble))
 
     def _said(self, head: str | None, release: Release | None, refused: str | None, trouble: str | None) -> None:

@@ -90,6 +90,7 @@ def parser() -> Parser:
     promote = verb("promote", "commit what one environment runs to the branch of the next", json=True)
     promote.add_argument("source")
     promote.add_argument("target")
+    promote.add_argument("--key", type=Path, metavar="FILE", help="an OpenSSH key to sign the commit with")
     verb("doctor", "look whether everything that is needed is here and answers", json=True)
     demo = verb("demo", "tell the whole story on this machine, with real servers", json=False)
     demo.add_argument("--keep", action="store_true", help="leave everything running at the end, and say how to go on")

@@ -270,7 +270,9 @@ def overran(rollout: Rollout, seen: Observation, now: float) -> Rollout:
             candidate = f"{lane.app} {lane.candidate.commit[:7]}"
             why = f"{candidate} was not ready on {node} within the {budget:.0f} s of deploying."
             return back(rollout, Cause.HARM, why, f"not ready on {node} within {budget:.0f} s", now, (lane.app,))
-    why = f"Not every canary served within the {budget:.0f} s of deploying, and no node says why."
+    said = "; ".join(seen.troubles[node].rstrip(".") for node in rollout.nodes if node in seen.troubles)
+    said = f": {said}" if said else ", and no node says why"
+    why = f"Not every canary served within the {budget:.0f} s of deploying{said}."
     return back(rollout, Cause.BLIND, why, f"deploying took over {budget:.0f} s", now)
 
 

@@ -54,7 +54,7 @@ def signed_by(public: str, message: bytes, signature: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class RevertKey:
+class CommitKey:
     """Signs commits, through the OpenSSH private key at ``path``. ``public`` is its ``ssh-ed25519 …`` half."""
 
     path: Path
@@ -77,12 +77,17 @@ def build_key(folder: Path) -> BuildKey:
     return BuildKey(_private(folder / BUILD))
 
 
-def revert_key(folder: Path) -> RevertKey:
+def revert_key(folder: Path) -> CommitKey:
     """The revert key of ``folder``, made if there is none. Raises Refused when it cannot be used."""
-    path = (folder / REVERT).absolute()
+    return commit_key(folder / REVERT, folder)
+
+
+def commit_key(file: Path, folder: Path) -> CommitKey:
+    """The key in ``file`` that signs commits, made if there is none; ``folder`` is for helpers. Raises Refused."""
+    path = file.absolute()
     public = _private(path).public_key()
     line = public.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).decode()
-    return RevertKey(path, line, signing_program(folder))
+    return CommitKey(path, line, signing_program(folder))
 
 
 def _private(path: Path) -> Ed25519PrivateKey:

@@ -11,6 +11,7 @@ import queue
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -19,12 +20,12 @@ from controller.acting import Acting
 from controller.branch import Branch
 from controller.debts import Debts
 from controller.decide import LOOK, decide, take_over, watch_end
-from controller.errors import Trouble, Unreachable
+from controller.errors import Refused, Trouble, Unreachable
 from controller.ledgers.sqlite import Spool
 from controller.looking import Looking
-from controller.model import IN_FLIGHT, Action, NodeView, Observation, Phase, Release, Rollout
+from controller.model import IN_FLIGHT, Action, NodeView, Observation, Phase, Release, Rollout, Stage, Synthetic
 from controller.plan import Ground, Plan, plan
-from controller.ports import Artifacts, Clock, Fleet, Ledger, Notifier, Source
+from controller.ports import Artifacts, Clock, Crowd, Fleet, Ledger, Notifier, Source
 from controller.record import Record
 from controller.rows import Body
 from controller.samples import Sample
@@ -47,6 +48,7 @@ class Parts:
     spool: Spool
     notifier: Notifier
     clock: Clock
+    crowd: Crowd
     pool: Executor
     nodes: tuple[str, ...]
     backends: Mapping[str, tuple[str, ...]]
@@ -108,30 +110,34 @@ class EnvironmentLoop:
             self._decided(rollout, taken, "taken over")
 
     def _turn(self) -> float:
-        """Gather, decide, record, act; returns when to look again."""
+        """Gather, decide, record, act; returns when to look again.
+
+        The ledger may be away: forward waits for it, and what leads back is spooled. Looking never stops for it.
+        """
         now = self._clock.now()
-        wake = now + LOOK
+        wake, away = now + LOOK, self._reread()
+        self._gather(now)
+        with suppress(Unreachable):
+            self._note_seen()
         try:
-            self._record.read()
-            self._record.unspool()
-            self._gather(now)
             rollout = self._record.standing.open_rollout
             wake = self._begin_next(now) if rollout is None else self._move(rollout, now)
-        except Unreachable as trouble:  # the ledger is away: forward waits, and what leads back was spooled
-            self._tell("ledger", str(trouble))
-            rollout = self._record.standing.open_rollout
-            if rollout is not None and not self._took_turn(rollout, now):
-                self._tell("ledger", f"Nothing goes forward until it is back: {trouble}")
+        except Unreachable as trouble:
+            away = trouble
+        if away is not None:
+            self._tell("ledger", f"Nothing goes forward until it is back: {away}")
+        self._parts.crowd.drive(self._synthetic())
         self._debts.pay(self._record.standing, self._environment.branch)
         return wake
 
-    def _took_turn(self, rollout: Rollout, now: float) -> bool:
-        """Decide without the ledger: only what leads to last good may be done."""
+    def _reread(self) -> Unreachable | None:
+        """What others appended since the last turn, and what was spooled; why not, while the ledger is away."""
         try:
-            self._move(rollout, now)
-        except Unreachable:
-            return False
-        return True
+            self._record.read()
+            self._record.unspool()
+        except Unreachable as trouble:
+            return trouble
+        return None
 
     def _move(self, rollout: Rollout, now: float) -> float:
         looks = self._look(rollout, now)
@@ -155,6 +161,7 @@ class EnvironmentLoop:
                 self._tell(app, f"{app} {self._branch.release.commit[:7]} waits: {why}")
             if found.rollout is not None:
                 self._looking.begin(found.rollout)
+                self._troubles.clear()
                 self._decided(None, found.rollout, "pending")
                 return now
         return now + LOOK
@@ -178,9 +185,6 @@ class EnvironmentLoop:
             self._tell("source", self._branch.trouble)
         if self._branch.refused is not None:
             self._tell("refused", self._branch.refused)
-        release = self._branch.release
-        if release is not None and release.commit != self._record.standing.last_seen:
-            self._record.row(rows.SEEN, seen_body(release, self._clock.utc()))
         rollout = self._record.standing.open_rollout
         period = LOOK if rollout is not None else 2 * LOOK
         for node in self._parts.nodes:
@@ -188,6 +192,11 @@ class EnvironmentLoop:
                 self._observe(node)
         if rollout is not None and rollout.phase in IN_FLIGHT:
             self._probe(rollout, now)
+
+    def _note_seen(self) -> None:
+        release = self._branch.release
+        if release is not None and release.commit != self._record.standing.last_seen:
+            self._record.row(rows.SEEN, seen_body(release, self._clock.utc()))
 
     def _observation(self, rollout: Rollout, now: float) -> Observation:
         ended = rollout.phase is Phase.WATCHING and now >= watch_end(rollout)
@@ -234,15 +243,21 @@ class EnvironmentLoop:
         """In a pool thread: what a node says; a silent one is noticed by its age, not here."""
         try:
             seen = self._parts.fleet.observe(node)
+            self._heard.put(lambda: self._looking.observed(seen))
         except Trouble:
-            self._heard.put(lambda: self._observing.discard(node))
             return
+        finally:
+            self._heard.put(lambda: self._observing.discard(node))
 
-        def hear() -> None:
-            self._observing.discard(node)
-            self._looking.observed(seen)
-
-        self._heard.put(hear)
+    def _synthetic(self) -> dict[str, tuple[Synthetic, float]]:
+        """The synthetic requests that the environment wants, to what was promoted: steady, so that a past exists."""
+        promoted, fleets = self._record.standing.promoted, self._environment.fleets
+        rates = {app: fleet.synthetic_per_second for app, fleet in fleets.items() if fleet.synthetic_per_second > 0}
+        return {
+            app: (self._parts.artifacts.synthetic(promoted[app].digest), rate)
+            for app, rate in rates.items()
+            if app in promoted
+        }
 
     def _probe(self, rollout: Rollout, now: float) -> None:
         """Try the round trip from outside, for each application on one canary and on one control node at a time."""
@@ -286,6 +301,8 @@ class EnvironmentLoop:
             self._observed_at[action.node] = 0.0
             if isinstance(answer, Trouble):
                 self._troubles[action.node] = str(answer)
+                if isinstance(action, Stage) and isinstance(answer, Refused):
+                    self._branch.again()
                 return
             self._troubles.pop(action.node, None)
             if answer is not None:
@@ -324,7 +341,7 @@ class EnvironmentLoop:
     def _reread_policy(self, commit: str) -> None:
         """Budgets, judge and signers come from the last promoted commit: no candidate sets its own rules."""
         try:
-            environment = self._parts.source.environment(self._environment.name, commit)
+            environment = self._parts.source.policy(self._environment.name, commit)
         except (Trouble, BadEnvironment):
             return  # the policy that is in force stays in force
         self._heard.put(lambda: setattr(self, "_environment", environment))

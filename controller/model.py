@@ -118,6 +118,14 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Synthetic:
+    """Requests that an application lets anybody make: the port they go to by its name, and their paths."""
+
+    port: str
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Lane:
     """One application's part in a rollout: candidate and last good on one fleet.
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from controller.model import Action, AppRelease, Check, NodeView, Release, Rollout
+from controller.model import Action, AppRelease, Check, NodeView, Release, Rollout, Synthetic
 from controller.rows import Body, Row
 from controller.samples import Telemetry
 from environments import Environment
@@ -62,8 +62,8 @@ class Source(Protocol):
         """What ``commit`` wants to run there. Raises Unreachable, Refused (a commit that cannot be released)."""
         ...
 
-    def environment(self, name: str, commit: str) -> Environment:
-        """The environment's policy as ``commit`` states it. Raises Unreachable, BadEnvironment."""
+    def policy(self, name: str, commit: str) -> Environment:
+        """Put in force what ``commit`` states: rules, and who may sign. Raises Unreachable, Refused, BadEnvironment."""
         ...
 
     def revert(self, rollout: Rollout, branch: str) -> tuple[str | None, str]:
@@ -84,6 +84,18 @@ class Artifacts(Protocol):
 
     def checks(self, digest: str) -> tuple[Check, ...]:
         """The checks that a built release states."""
+        ...
+
+    def synthetic(self, digest: str) -> Synthetic:
+        """Where a built release may be asked by the controller itself."""
+        ...
+
+
+class Crowd(Protocol):
+    """Synthetic users of the fleets, for environments that too few real ones use to judge a release by."""
+
+    def drive(self, wanted: Mapping[str, tuple[Synthetic, float]]) -> None:
+        """Application to where it is asked, and how often a second; what is not named is not asked. Never blocks."""
         ...
 
 

@@ -50,7 +50,7 @@ def advise_reverted(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[st
         yield Advice("See the failing calls", f"turnabout show {environment}/{number} --samples {worst.check}")
     yield Advice("Fix it on a branch from the candidate, then merge again", f"git switch -c fix {candidate(rollout)}")
     again = f"turnabout retry {environment} {candidate(rollout)} {BECAUSE}"
-    yield Advice("Was it not the release? Try the same bits again", again)
+    yield Advice("Was it not the release? Lift the quarantine, then revert the revert commit in git", again)
 
 
 def advise_held(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[str, str]) -> Telling:

@@ -232,6 +232,7 @@ def measured(
             check.kind == "share"
             and evidence.control.bad >= INCIDENT_EVENTS
             and evidence.control.share >= INCIDENT_SHARE
+            and evidence.canary.share >= evidence.control.share / 2  # else the candidate may be what mends it
         )
         if together >= threshold and evidence.value >= threshold:
             outcome, said = Outcome.FAIL, failing(check, state, evidence)
@@ -252,6 +253,9 @@ def at_the_end(check: Check, evidence: Evidence, limit: float | None, terms: Ter
         if evidence.canary.total and evidence.control.bad:
             return Outcome.PASS, f"{check.events} as often as on last good"
         return Outcome.INCONCLUSIVE, f"no {check.events} to compare on both arms"
+    if check.kind == "share" and better(evidence, 1 / terms.alpha):
+        said = f"{count(evidence.canary)} against {count(evidence.control)}: it fails less often than last good"
+        return Outcome.PASS, said
     wanted = max(check.smallest_harm, terms.smallest_harm)
     if limit is None or limit > wanted:
         seen = "nothing" if limit is None else f"only a rise of {percent(limit)} or more"
@@ -260,6 +264,11 @@ def at_the_end(check: Check, evidence: Evidence, limit: float | None, terms: Ter
             f"and {percent(wanted)} must be visible"
         )
     return Outcome.PASS, f"{count(evidence.canary)} against {count(evidence.control)}; would have seen {percent(limit)}"
+
+
+def better(evidence: Evidence, threshold: float) -> bool:
+    """Proven to fail less often than last good: what mends it need not show how small a harm would have been seen."""
+    return observe(Evidence(), evidence.canary, evidence.control, FEWER).value >= threshold
 
 
 def failing(check: Check, state: Judgement, evidence: Evidence) -> str:

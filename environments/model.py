@@ -92,7 +92,7 @@ class FleetShape(Shape):
         le=1000,
         allow_inf_nan=False,
         default=0.0,
-        description="probes per second over the whole fleet, for a quiet one",
+        description="requests a second that the controller makes itself, for a fleet that too few use",
     )
 
 

@@ -73,6 +73,7 @@ def unsigned(
         "data_versions": {"reads": list(spec.reads), "writes": spec.writes},
         "on_deadline": spec.on_deadline,
         "checks": [dict(check) for check in spec.checks_as_written],
+        "synthetic": list(spec.synthetic),
         "config": dict(config),
     }
 

@@ -71,6 +71,8 @@ class AppSpec:
     reads: tuple[int, ...]
     writes: int
     checks_as_written: tuple[Mapping[str, Any], ...]
+    synthetic: tuple[str, ...] = ()
+    """Paths that may be asked at any time and change nothing: what a fleet that too few use is judged by."""
 
     @property
     def checks(self) -> tuple[Check, ...]:
@@ -129,6 +131,7 @@ class SpecShape(Shape):
     on_deadline: Literal["revert", "freeze"]
     data_versions: VersionsShape
     checks: list[CheckShape] = Field(min_length=1)
+    synthetic: list[Annotated[str, Field(pattern=r"^/[^\s#]*$")]] = []
 
 
 # ---- parsing ------------------------------------------------------------------------------------------------------
@@ -154,7 +157,7 @@ def parse(content: bytes | None, app: str) -> AppSpec:
     return AppSpec(
         shape.app, tuple(shape.start), shape.stop_seconds, shape.data, dict(shape.ports), shape.ready,
         tuple(shape.probe), shape.on_deadline, tuple(shape.data_versions.reads), shape.data_versions.writes,
-        tuple(table["checks"]),
+        tuple(table["checks"]), tuple(shape.synthetic),
     )  # fmt: skip
 
 

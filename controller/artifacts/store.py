@@ -31,7 +31,7 @@ from controller.artifacts.manifest import Blob
 from controller.artifacts.spec import AppSpec, check_of, parse
 from controller.errors import Refused, Unreachable
 from controller.keys import BuildKey
-from controller.model import AppRelease, Check
+from controller.model import AppRelease, Check, Synthetic
 from controller.sources.commits import Description
 from controller.sources.trees import File
 
@@ -102,6 +102,12 @@ class ArtifactStore:
         """The checks that a built release states."""
         return tuple(check_of(written) for written in self.manifest(digest)["checks"])
 
+    def synthetic(self, digest: str) -> Synthetic:
+        """Where a built release may be asked by the controller itself."""
+        manifest = self.manifest(digest)
+        port = next((name for name, kind in manifest["ports"].items() if kind == "http"), "")
+        return Synthetic(port, tuple(manifest.get("synthetic", ())))
+
     def bundle(self, digest: str, blobs: Collection[str]) -> bytes:
         """The tar that ``stage`` takes: the manifest, then those of its blobs that are named by their hex digits."""
         manifest, out = self.manifest(digest), io.BytesIO()
@@ -171,8 +177,9 @@ class ArtifactStore:
         return blob
 
     def _here(self, blob: Blob) -> bool:
-        place = self._folder / "blobs" / blob.sha256
-        return place.exists() and place.stat().st_size == blob.bytes
+        """Whether the blob is here, and still what its name says: what a disk has damaged is made again."""
+        content = _content(self._folder / "blobs" / blob.sha256)
+        return content is not None and hashlib.sha256(content).hexdigest() == blob.sha256
 
     def _blob(self, name: str) -> bytes:
         content = _content(self._folder / "blobs" / name)

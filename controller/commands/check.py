@@ -16,7 +16,10 @@ def check(args: argparse.Namespace) -> int:
     folder = Path(args.folder)
     problems: list[str] = []
     good: list[Environment] = []
-    for name in args.environment or names(folder / "environments"):
+    wanted = args.environment or names(folder / "environments")
+    if not wanted:
+        problems.append(f"{folder / 'environments'} defines no environment; name a checkout with --folder.")
+    for name in wanted:
         try:
             good.append(from_folder(folder / "environments", name))
         except BadEnvironment as bad:

@@ -24,7 +24,7 @@ SAYS = {
     "abort": "aborted: traffic off, then nodes back to last good; git stays as it is",
     "hold": "held: nothing starts here until `turnabout resume {environment}`",
     "resume": "resumed: the branch's newest commit is looked at again",
-    "retry": "asked again: what was held or quarantined may be tried once more",
+    "retry": "asked again: what was held or quarantined is tried once more as soon as the branch asks for it",
     "revert": "reverted: traffic off, nodes back, a revert commit on the branch, and not tried again",
 }
 
@@ -66,7 +66,7 @@ def senseless(verb: str, subject: str, standing: Standing, environment: str) -> 
     moving = rollout is not None and rollout.phase in IN_FLIGHT | {Phase.PENDING, Phase.STUCK, Phase.REVERTING}
     promoted = rollout is not None and rollout.phase is Phase.PROMOTED
     if verb in ("abort", "revert") and not (moving or promoted):
-        return f"Nothing to {verb} in {environment}: no rollout is in flight and the last one is closed."
+        return f"Nothing to {verb} in {environment}: no rollout is in flight and the last is closed."
     if verb == "approve" and not (rollout is not None and rollout.phase in (Phase.PENDING, Phase.STUCK)):
         return f"Nothing waits for an approval in {environment}."
     if verb == "resume" and standing.hold is None:

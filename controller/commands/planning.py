@@ -13,6 +13,7 @@ from controller import assemble
 from controller.commands.exits import DONE, NO, PERSON
 from controller.errors import Refused, Trouble
 from controller.fleets.nodes import NodeFleet
+from controller.keys import commit_key
 from controller.model import Release
 from controller.plan import Ground, Plan
 from controller.plan import plan as plan_next
@@ -105,7 +106,8 @@ def promote(args: argparse.Namespace, site: Site) -> int:
         raise Refused(f"promoting {source} to {target}", said, f"See promotes_from in environments/{target}.toml.")
     branch = assemble.policy(parts, source, names[source]).branch
     proven(parts, source, branch, names[source])
-    done = parts.git.promote(branch, to.branch, owned_by(target))
+    key = commit_key(args.key, site.keys) if args.key else None
+    done = parts.git.promote(branch, to.branch, owned_by(target), key)
     if isinstance(done, NotNeeded):
         print(done.why)
         return NO

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from controller.demo.changes import Change
-from controller.keys import RevertKey
+from controller.keys import CommitKey
 from controller.sources.gitcli import environment
 
 WHO = {
@@ -60,7 +60,12 @@ class Forge:
         """What the server says the branch's commit is."""
         return self._git("ls-remote", "origin", f"refs/heads/{branch}").split("\t")[0]
 
-    def verify(self, branch: str, key: RevertKey) -> None:
+    def file(self, branch: str, path: str) -> str:
+        """A file of the branch, as the server has it."""
+        self._git("fetch", "--quiet", "origin", branch)
+        return self._git("show", f"FETCH_HEAD:{path}")
+
+    def verify(self, branch: str, key: CommitKey) -> None:
         """The newest commit of the branch, as the server has it, is signed by ``key``; raises RuntimeError if not."""
         self._git("fetch", "--quiet", "origin", branch)
         known = self.clone.parent / "allowed_signers"

@@ -32,7 +32,7 @@ HERE = Path(__file__).parent
 ENVIRONMENTS = ("dev", "stage", "prod")
 CUSTOMERS = 200
 SEED = 7
-TRAFFIC = {"dev": "20:0.5:30:30", "stage": "20:0.5:30:30", "prod": "120:0.5:60:60"}
+TRAFFIC = {"dev": "20:0.5:5:5", "stage": "20:0.5:5:5", "prod": "120:0.5:60:60"}
 """Devices, messages a second of each, readers' and customers' requests a second."""
 
 

@@ -31,12 +31,17 @@ CREATE TRIGGER IF NOT EXISTS append_only_delete BEFORE DELETE ON rows
 """
 
 
+WAIT_SECONDS = 1.0
+"""How long a write waits for another process; after one that waited in vain, none waits until one succeeds."""
+
+
 class SqliteLedger:
     """Rows of one environment. Safe to use from several threads and several processes."""
 
     def __init__(self, path: Path, utc: Callable[[], float]) -> None:
         self._path, self._utc = path, utc
         self._lock = threading.Lock()
+        self._held_up = False
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5)
@@ -54,7 +59,15 @@ class SqliteLedger:
                 f"SELECT n, at, generation, kind, body, hash FROM rows WHERE {where} ORDER BY n",
                 (after, kind) if kind else (after,),
             ).fetchall()
-        return [Row(n, at, generation, what, json.loads(body), hash_) for n, at, generation, what, body, hash_ in found]
+        return [Row(n, at, by, what, self._body(n, body), hash) for n, at, by, what, body, hash in found]
+
+    def _body(self, n: int, text: str) -> Body:
+        try:
+            body: Body = json.loads(text)
+        except ValueError as error:
+            said = f"row {n} is no JSON ({error}): the file was changed by hand or is damaged"
+            raise Unreachable(f"reading the ledger {self._path}", said, "Restore it from a copy.") from error
+        return body
 
     def append(self, kind: str, body: Body, generation: int, follows: str | None = None) -> Row:
         """Add one row and have it on disk. Raises Conflict when the newest row is not ``follows``, or Unreachable.
@@ -64,7 +77,10 @@ class SqliteLedger:
         """
         text = canonical(body)
         with self._asking("writing"):
+            self._db.execute(f"PRAGMA busy_timeout = {0 if self._held_up else WAIT_SECONDS * 1000:.0f}")
+            self._held_up = True
             self._db.execute("BEGIN IMMEDIATE")
+            self._held_up = False
             try:
                 last = self._db.execute("SELECT n, hash, generation FROM rows ORDER BY n DESC LIMIT 1").fetchone()
                 n, previous, newest = last or (0, GENESIS, 0)

@@ -1143,6 +1143,8 @@ def http_answer(answer: bytes | None) -> tuple[int, dict[str, str], bytes]:
 class Balancer:
     """The node's HAProxy through its runtime socket. It never remembers a weight: it reads, compares and corrects."""
 
+    SURE = 2.0  # seconds in which HAProxy's own checks have seen that a server went, and that it is back
+
     def __init__(self, loop: Loop, facts: Json, events: Events) -> None:
         self.loop, self.events = loop, events
         self.socket = Path(facts["socket"])
@@ -1153,7 +1155,9 @@ class Balancer:
         self.servers_up: dict[str, bool] = {}
         self.wanted: dict[str, int] = {}
         self.drained: frozenset[str] = frozenset()  # servers that a lease holds at 0
-        self.drained_since: dict[str, float] = {}  # drained tcp server → since when it has taken nobody
+        self.away_since: dict[str, float] = {}  # tcp server → since when its clients may have gone elsewhere
+        self.not_before: dict[str, float] = {}  # one that lost its clients undrained → when it may be sure to be up
+        self.read_at = 0.0
         self.waiters: list[Callable[[], None]] = []
         self.busy, self.rounds = False, 0
 
@@ -1192,13 +1196,13 @@ class Balancer:
         info, _, table = answer.partition("# pxname")
         known = dict(line.split(": ", 1) for line in info.splitlines() if ": " in line)
         self.up = "Pid" in known and bool(table)
-        self.weights, self.sessions, self.servers_up = {}, {}, {}
+        before, self.weights, self.sessions, self.servers_up = self.sessions, {}, {}, {}
         if not self.up:
             return
         self.dropped = int(known.get("DroppedLogs", 0))
         if known["Pid"] != self.pid:
             self.pid, self.since = known["Pid"], boottime() - float(known.get("Uptime_sec", 0))
-            self.drained_since = {}
+            self.away_since, self.not_before = {}, {}
             say("balancer seen", pid=self.pid)
         names, *rows = (line.split(",") for line in ("pxname" + table).splitlines() if line)
         for row in rows:
@@ -1208,6 +1212,18 @@ class Balancer:
                 self.weights[server] = int(values["weight"] or 0)
                 self.sessions[server] = int(values["scur"] or 0)
                 self.servers_up[server] = not values["status"].startswith(("DOWN", "MAINT"))
+        self._notice_loss(before)
+
+    def _notice_loss(self, before: Mapping[str, int]) -> None:
+        """A server that lost half of its sessions since the last look was restarted, or died and came back."""
+        now = boottime()
+        for server in self.sessions:
+            ended = self.events.ended.pop(server, 0)
+            undrained = self.wanted.get(server) and server not in self.away_since
+            if ended and 2 * ended > before.get(server, 0) and undrained and server.partition("/")[0] in self.tcp:
+                self.away_since[server] = self.read_at
+                self.not_before[server] = now + self.SURE
+        self.read_at = now
 
     def _corrections(self) -> list[str]:
         """What to say so that the balancer is as wanted."""
@@ -1217,19 +1233,22 @@ class Balancer:
             if weight != wanted:
                 commands.append(f"set weight {server} {wanted}")
             if wanted == 0 and server.partition("/")[0] in self.tcp:
-                self.drained_since.setdefault(server, boottime())
+                self.away_since.setdefault(server, boottime())
                 if weight or (server in self.drained and self.sessions.get(server)):
                     commands.append(f"shutdown sessions server {server}")  # after the weight, or they would come back
         return commands
 
     def _bring_home(self) -> None:
-        """Where a drained server takes connections again, let whoever came meanwhile reconnect: who belongs there goes.
+        """Where a server takes connections again, let whoever came meanwhile reconnect: who belongs there goes there.
 
         Not only those that this balancer had seen on it: a client that was thrown off comes back through any balancer
-        of the zone. Sessions older than the drain stay; so does everybody whose connection is not known from the log.
+        of the zone. Sessions older than that stay; so does everybody whose connection is not known from the log.
         """
-        since = self.drained_since
-        risen = [s for s in since if self.wanted.get(s) and self.weights.get(s) and self.servers_up.get(s)]
+        since, now = self.away_since, boottime()
+        up = [s for s in since if self.wanted.get(s) and self.weights.get(s) and self.servers_up.get(s)]
+        risen = [s for s in up if now >= self.not_before.get(s, 0.0)]
+        for server in risen:
+            self.not_before.pop(server, None)
         sources = {source for server in risen for source in self.events.elsewhere(server, since.pop(server))}
         if not sources:
             return
@@ -1295,6 +1314,7 @@ class Events:
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str, str], Row] = {}
+        self.ended: dict[str, int] = {}  # backend/server → tcp sessions that ended since somebody asked
         self.samples: deque[Json] = deque(maxlen=40)
         self.connected: dict[str, tuple[str, str, float]] = {}  # client → (backend/server, source, since)
         self.drained: Callable[[str], bool] = lambda server: False
@@ -1358,6 +1378,7 @@ class Events:
             self.connected[client] = (server, source, at)
         elif not begins and known and known[1] == source:
             del self.connected[client]
+            self.ended[server] = self.ended.get(server, 0) + 1
 
     def elsewhere(self, server: str, since: float) -> list[str]:
         """Where those come from that connected since then to another server of the same backend."""

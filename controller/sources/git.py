@@ -8,12 +8,13 @@ then everything is fetched and decided again, a few times. Which reversal is wan
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
 
 from controller.errors import Conflict
-from controller.keys import RevertKey
+from controller.keys import CommitKey
 from controller.sources.commits import (
     ROLLOUT,
     Description,
@@ -47,7 +48,7 @@ class GitSource:
         self,
         url: str,
         mirror: Path,
-        signing: RevertKey | None = None,
+        signing: CommitKey | None = None,
         *,
         seconds: float = 10.0,
         name: str = "Turnabout",
@@ -165,7 +166,19 @@ class GitSource:
         made = self._publish(reversal.branch, make, attempt)
         return made if isinstance(made, NotNeeded) else Reverted(made, text)
 
-    def promote(self, source_branch: str, target_branch: str, owned: Collection[str]) -> Promoted | NotNeeded:
+    def signed(self, commit: str, allowed: str) -> bool:
+        """Whether a fetched commit is signed by one of ``allowed``, the lines of an allowed_signers file."""
+        attempt = f"verifying the signature of {commit[:12]}"
+        program = self.signing.program if self.signing is not None else "ssh-keygen"
+        with tempfile.NamedTemporaryFile("w", prefix="signers-") as file:
+            file.write(allowed)
+            file.flush()
+            config = ("-c", f"gpg.ssh.allowedSignersFile={file.name}", "-c", f"gpg.ssh.program={program}")
+            return self._git.ask(*config, "verify-commit", commit, attempt=attempt).code == 0
+
+    def promote(
+        self, source_branch: str, target_branch: str, owned: Collection[str], key: CommitKey | None = None
+    ) -> Promoted | NotNeeded:
         """Bring the source's tree to the target, which keeps the ``owned`` paths as it has them.
 
         Never a three-way merge: after a revert that would silently leave out the feature that was reverted.
@@ -178,7 +191,7 @@ class GitSource:
             tree = self._trees.grafted(source, {path: self._trees.entries(tip, path) for path in owned})
             if tree == self._trees.tree(tip):
                 return NotNeeded(f"{target_branch} already has everything that {source_branch} has.")
-            return self._commit(tree, (tip, source), text, None, attempt)
+            return self._commit(tree, (tip, source), text, key, attempt)
 
         made = self._publish(target_branch, make, attempt)
         return made if isinstance(made, NotNeeded) else Promoted(made, source, text)
@@ -231,7 +244,7 @@ class GitSource:
         lease = f"--force-with-lease={ref}:{seen}"
         self._git.run("push", "--porcelain", "--quiet", lease, "--", self.url, f"{what}:{ref}", attempt=attempt)
 
-    def _commit(self, tree: str, parents: tuple[str, ...], text: str, key: RevertKey | None, attempt: str) -> str:
+    def _commit(self, tree: str, parents: tuple[str, ...], text: str, key: CommitKey | None, attempt: str) -> str:
         config = key.git_config() if key else ()
         sign = ("-S",) if key else ()
         onto = [word for parent in parents for word in ("-p", parent)]

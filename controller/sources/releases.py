@@ -29,6 +29,8 @@ class Releases:
 
     def __init__(self, git: GitSource, artifacts: ArtifactStore) -> None:
         self._git, self._artifacts = git, artifacts
+        self._signers: dict[str, str] = {}
+        """Environment to the lines of those who may sign for it, as the policy in force states them."""
 
     def heads(self) -> Mapping[str, str]:
         return self._git.heads()
@@ -37,9 +39,25 @@ class Releases:
         """The environment as ``commit`` states it. Raises BadEnvironment."""
         return load(self._git.read(commit, FOLDER), name)
 
+    def policy(self, name: str, commit: str) -> Environment:
+        """Put in force what ``commit`` states: rules, and who may sign. Raises BadEnvironment, Refused."""
+        stated = self.environment(name, commit)
+        self._signers.pop(name, None)
+        if stated.signers is not None:
+            lines = self._git.read(commit)(stated.signers)
+            if lines is None:
+                said = f"its signers file {stated.signers} is not in commit {commit[:7]}"
+                raise Refused(f"reading the policy of {name}", said, "Commit the file, or take `signers` out.")
+            self._signers[name] = lines.decode("utf-8", "replace")
+        return stated
+
     def release(self, environment: Environment, commit: str) -> Release:
-        """What ``commit`` wants; settings come from the commit itself, they are part of the release."""
+        """What ``commit`` wants; settings come from the commit itself, they are part of the release.
+
+        Raises Refused for one that nobody who may has signed: a candidate cannot authorise itself.
+        """
         self._git.fetch(environment.branch)
+        self._refuse_strangers(environment, commit)
         said = self._git.describe(commit)
         stated = self.environment(environment.name, commit)
         if set(stated.fleets) != set(environment.fleets):
@@ -51,6 +69,16 @@ class Releases:
             for app in stated.fleets
         }  # fmt: skip
         return Release(environment.name, commit, said.subject, said.committed_at, apps, said.changed_lines)
+
+    def _refuse_strangers(self, environment: Environment, commit: str) -> None:
+        allowed = self._signers.get(environment.name)
+        if allowed is None:
+            return
+        own = self._git.signing.allowed_signers() if self._git.signing is not None else ""
+        if not self._git.signed(commit, f"{allowed}\n{own}"):
+            said = f"none of the keys in {environment.signers}, as it was last promoted, has signed it"
+            remedy = "Sign it with one of them, or let somebody who may merge it."
+            raise Refused(f"reading commit {commit[:7]}", said, remedy)
 
     def revert(self, rollout: Rollout, branch: str) -> tuple[str | None, str]:
         """Push the revert commit of a rollout that did harm: (commit, message) or (None, why none is needed)."""

@@ -14,13 +14,16 @@ class LocalTransport:
     """Runs each command as a process of its own, in its own process group, killed whole when its time is up."""
 
     def run(self, node: str, argv: tuple[str, ...], stdin: bytes | None, timeout: float) -> Ran:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        try:
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE if stdin is not None else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError as error:  # no such program, or no room for another process
+            raise Unreachable(f"reaching {node}", f"{argv[0]}: {error.strerror}", "It is tried again.") from error
         try:
             out, _ = process.communicate(stdin, timeout=timeout)
         except subprocess.TimeoutExpired:

@@ -8,19 +8,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 
-from controller.model import Phase, Rollout
+from controller.model import IN_FLIGHT, Phase, Rollout
 from tests.bench import changes
-from tests.bench.mechanics import COUNTED_AGAIN, gone
+from tests.bench.mechanics import COUNTED_AGAIN, gone, page_size
 from tests.bench.progress import say
 from tests.bench.result import Line, Part, median
 from tests.bench.witness import Witness, boottime
-from tests.bench.world import World, lane
+from tests.bench.world import PATIENCE, Broken, Clients, World, lane
 
 LATE = 2.0
-PATIENCE = 15.0
+OVERDUE = 15.0
 """Seconds after a node's deadline at which the bench gives up waiting for it."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What all kills gave, one value for each."""
+
+    late: list[float] = field(default_factory=list)
+    gone: list[float] = field(default_factory=list)
+    harmed: int = 0
+
+
 Point = Callable[[World, Witness, Rollout], bool]
 
 
@@ -55,41 +67,22 @@ def measure(world: World, runs: int) -> Part:
     budget = world.environment.budget
     title = f"the controller is killed in mid-canary, {runs} times; a node's deadline is T0 + {budget.end:g} s"
     part = Part("deadman", title)
-    late: list[float] = []
-    gone_of: list[float] = []
-    harmed, number = 0, 500
+    tally = Tally()
     with world.clients("deadman") as clients:
-        size = page_size(world)
-        for run in range(1, runs + 1):
-            name, point = POINTS[(run - 1) % len(POINTS)]
-            before = clients.counted()
-            with Witness(world) as witness:
-                commit, _ = world.push(changes.good(number + run, size), hint=run == 1)
-                size = 100 + number + run
-                if run > 1:
-                    world.start_controller()  # it finds the rollout that lost its controller, and a newer commit
-                look = partial(at, world, witness, commit, point)
-                rollout = world.wait(f"Coming to where {name}", look, every=0.02)
-                world.kill_controller()
-                assert rollout.t0 is not None
-                deadline = rollout.t0 + budget.end
-                late.append(back_at(world, witness, rollout, deadline) - deadline)
-                time.sleep(COUNTED_AGAIN)
-            after = clients.counted()
-            harmed += after["harmed"] - before["harmed"]
-            served = after["by_release"].get(lane(rollout).candidate.digest, {})
-            gone_of.append(gone(witness, rollout, served) / budget.limit)
-            say(f"deadman {run}/{runs}: killed as {name}; nodes back {late[-1]:+.2f} s after their deadline")
-        world.start_controller()
-        world.wait("Promoting the newest commit after all", partial(settled, world, commit))
+        try:
+            play(world, clients, tally, runs)
+        except Broken as broken:
+            part.broken = str(broken)
+    if not tally.late:
+        return part
     fate = clients.fate()
     part.lines += [
-        Line("late_median", "nodes back after their deadline, median", median(late), "s",
+        Line("late_median", "nodes back after their deadline, median", median(tally.late), "s",
              (("controller alone reverts", "never"),)),
-        Line("late_max", "nodes back after their deadline, slowest", max(late), at_most=LATE),
-        Line("exposure_max", "the release is gone, of its budgets' sum at most", max(gone_of), "%",
+        Line("late_max", "nodes back after their deadline, slowest", max(tally.late), at_most=LATE),
+        Line("exposure_max", "the release is gone, of its budgets' sum at most", max(tally.gone), "%",
              (("budgets' sum", f"{budget.limit:g} s"),), at_most=1.0),
-        Line("harmed", "requests harmed while the fleet went back alone", harmed, ""),
+        Line("harmed", "requests harmed while the fleet went back alone", tally.harmed, ""),
         Line("acked", "messages acknowledged", fate["acked"], ""),
         Line("acked_lost", "of these lost", fate["acked_lost"], "", at_most=0),
     ]  # fmt: skip
@@ -98,10 +91,44 @@ def measure(world: World, runs: int) -> Part:
     return part
 
 
+def play(world: World, clients: Clients, tally: Tally, runs: int) -> None:
+    """Kill it ``runs`` times; where a rollout ends before its point comes, another one takes its place."""
+    commit, tries, alive = "", 0, True
+    while len(tally.late) < runs and tries < 2 * runs + 1:
+        tries += 1
+        name, point = POINTS[len(tally.late) % len(POINTS)]
+        before = clients.counted()
+        with Witness(world) as witness:
+            commit, _ = world.push(changes.good(500 + tries, page_size(world)), hint=alive)
+            if not alive:
+                world.start_controller()  # it finds the rollout that lost its controller, and a newer commit
+            rollout = world.wait(f"Coming to where {name}", partial(at, world, witness, commit, point), every=0.02)
+            alive = rollout.phase not in IN_FLIGHT
+            if alive:
+                say(f"deadman: left out, rollout {rollout.number} ended before {name}: {rollout.why}")
+                continue
+            world.kill_controller()
+            assert rollout.t0 is not None
+            deadline = rollout.t0 + rollout.budget.end
+            tally.late.append(back_at(world, witness, rollout, deadline) - deadline)
+            time.sleep(COUNTED_AGAIN)
+        after = clients.counted()
+        tally.harmed += after["harmed"] - before["harmed"]
+        served = after["by_release"].get(lane(rollout).candidate.digest, {})
+        tally.gone.append(gone(witness, rollout, served) / rollout.budget.limit)
+        said = f"killed as {name}; nodes back {tally.late[-1]:+.2f} s after their deadline"
+        say(f"deadman {len(tally.late)}/{runs}: {said}")
+    if not alive:
+        world.start_controller()
+    world.wait("Promoting the newest commit after all", partial(settled, world, commit), 2 * PATIENCE)
+
+
 def at(world: World, witness: Witness, commit: str, point: Point) -> Rollout | None:
-    """The rollout, once it has come to the point; giving up when it has gone past it."""
+    """The rollout, once it has come to the point or to its end."""
     rollout = world.rollout(commit)
-    return rollout if rollout is not None and rollout.t0 is not None and point(world, witness, rollout) else None
+    if rollout is None or rollout.t0 is None:
+        return None
+    return rollout if rollout.phase not in IN_FLIGHT or point(world, witness, rollout) else None
 
 
 def back_at(world: World, witness: Witness, rollout: Rollout, deadline: float) -> float:
@@ -116,16 +143,9 @@ def back_at(world: World, witness: Witness, rollout: Rollout, deadline: float) -
                    for node in world.canaries]  # fmt: skip
         return max(g.at for g in glances if g is not None) if all(glances) else None
 
-    return world.wait("The nodes' own return", look, deadline - killed + PATIENCE)
+    return world.wait("The nodes' own return", look, deadline - killed + OVERDUE)
 
 
 def settled(world: World, commit: str) -> bool:
     found = world.rollout(commit)
     return found is not None and found.settled
-
-
-def page_size(world: World) -> int:
-    """What the branch's sources say now: earlier parts have moved it."""
-    before, after = changes.SIZE.split("{}")
-    text = (world.forge.clone / changes.WEB).read_text()
-    return int(text.partition(before)[2].partition(after)[0])

@@ -18,7 +18,7 @@ from tests.bench.edges import Edge
 from tests.bench.progress import say
 from tests.bench.result import Line, Part, median
 from tests.bench.witness import Glance, Witness, ask_balancer, balancer_socket
-from tests.bench.world import Clients, World, lane
+from tests.bench.world import Broken, Clients, World, lane
 
 PROMISED = 2.0
 COUNTED_AGAIN = 1.2
@@ -36,6 +36,8 @@ class Tally:
     gone: list[float] = field(default_factory=list)
     """Of failed releases: from T0 until no process and no answer of it was left, as a share of the budgets' sum."""
     home: list[float] = field(default_factory=list)
+    held: int = 0
+    reverted_good: int = 0
     harmed_good: int = 0
     harmed_bad: int = 0
     requests: int = 0
@@ -45,21 +47,15 @@ class Tally:
 def measure(world: World, runs: int) -> Part:
     budget = world.environment.budget
     part = Part("mechanics", f"{runs} rollouts, good and bad in turn, on two zones of three nodes")
-    tally, size, bads = Tally(), 100, 0
+    tally = Tally()
     with world.clients("mechanics") as clients:
-        for run in range(1, runs + 1):
-            if run % 2:
-                rollout = one(world, clients, tally, changes.good(run, size), None)
-                size = 100 + run
-                said = f"promoted, ready {tally.ready[-1]:.2f} s after its promise"
-            else:
-                kind = changes.KINDS[bads % len(changes.KINDS)]
-                bads += 1
-                rollout = one(world, clients, tally, changes.bad(kind, run), kind)
-                gone_s, back_s = tally.gone[-1] * budget.limit, tally.back[-1]
-                said = f"{kind}: reverted, gone after {gone_s:.1f} s, nodes back after {back_s:.2f} s"
-            say(f"mechanics {run}/{runs}: rollout {rollout.number} {said}")
+        try:
+            play(world, clients, tally, runs)
+        except Broken as broken:
+            part.broken = str(broken)
     fate = clients.fate()
+    if not (tally.ready and tally.off and tally.back):
+        return part
     starts, trips = bare_starts(world), round_trips(world)
     start, trip = ("bare start of the app", median(starts)), ("socket round trip", median(trips))
     part.lines += [
@@ -73,6 +69,8 @@ def measure(world: World, runs: int) -> Part:
         Line("exposure_max", "a failed release is gone, of its budgets' sum at most", max(tally.gone), "%",
              (("budgets' sum", f"{budget.limit:g} s"),), at_most=1.0),
         Line("devices_home", "devices back on their canary once it serves, median", median(tally.home), "%"),
+        Line("reverted_good", "good releases reverted", tally.reverted_good, "", at_most=0),
+        Line("held", "rollouts given up without a verdict, tried again", tally.held, ""),
         Line("harmed_good", "requests harmed by good releases", tally.harmed_good, "", at_most=0),
         Line("harmed_bad", "requests harmed by bad releases, each caught", tally.harmed_bad, "",
              (("of requests in all", tally.requests),)),
@@ -85,13 +83,36 @@ def measure(world: World, runs: int) -> Part:
     return part
 
 
+def play(world: World, clients: Clients, tally: Tally, runs: int) -> None:
+    """A good and a bad release in turn."""
+    bads = 0
+    for run in range(1, runs + 1):
+        if run % 2:
+            rollout = one(world, clients, tally, changes.good(run, page_size(world)), None)
+            said = f"{rollout.phase}, ready {tally.ready[-1]:.2f} s after its promise"
+        else:
+            kind = changes.KINDS[bads % len(changes.KINDS)]
+            bads += 1
+            rollout = one(world, clients, tally, changes.bad(kind, run), kind)
+            gone_s, back_s = tally.gone[-1] * rollout.budget.limit, tally.back[-1]
+            said = f"{kind}: {rollout.phase}, gone after {gone_s:.1f} s, nodes back after {back_s:.2f} s"
+        say(f"mechanics {run}/{runs}: rollout {rollout.number} {said}")
+
+
+def page_size(world: World) -> int:
+    """What the branch's sources say now: earlier parts have moved it, and so may a revert."""
+    before, after = changes.SIZE.split("{}")
+    text = world.source(changes.WEB)
+    return int(text.partition(before)[2].partition(after)[0])
+
+
 def one(world: World, clients: Clients, tally: Tally, change: Change, kind: str | None) -> Rollout:
     """One rollout from its push to its end. Raises Broken when it does not end as it must."""
     before = clients.counted()
     with Witness(world) as witness:
         commit, _ = world.push(change)
-        rollout = world.became(commit, Phase.REVERTED if kind else Phase.PROMOTED)
-        if kind:
+        rollout = world.became(commit, Phase.REVERTED, *(() if kind else (Phase.PROMOTED,)))
+        if rollout.phase is Phase.REVERTED:
             world.wait("The revert commit", lambda: world.chronicle.read().git(rollout.number))
         time.sleep(COUNTED_AGAIN)
     after = clients.counted()
@@ -100,6 +121,10 @@ def one(world: World, clients: Clients, tally: Tally, change: Change, kind: str 
     served = after["by_release"].get(lane(rollout).candidate.digest, {})
     if kind != changes.EXIT:
         tally.ready += ready_times(world, witness, rollout, kind)
+    tally.held += rollout.attempt - 1
+    if kind is None and rollout.phase is Phase.REVERTED:
+        tally.reverted_good += 1
+        say(f"a harmless release was reverted: {rollout.why}")
     if kind is None:
         tally.harmed_good += harmed
         tally.home.append(came_home(world, witness, rollout))
@@ -111,10 +136,10 @@ def one(world: World, clients: Clients, tally: Tally, change: Change, kind: str 
 
 def ready_times(world: World, witness: Witness, rollout: Rollout, kind: str | None) -> list[float]:
     """From the promise on disk to the first ready answer, for each canary that came to it."""
-    digest, found = lane(rollout).candidate.digest, []
+    digest, found, t0 = lane(rollout).candidate.digest, [], rollout.t0 or 0.0
     for node in world.canaries:
-        promised = witness.first(node, lambda g: g.promised == digest)
-        ready = witness.first(node, lambda g: g.ready == digest)
+        promised = witness.first(node, lambda g: g.promised == digest, t0)
+        ready = witness.first(node, lambda g: g.ready == digest, t0)
         if promised and ready:
             found.append(max(0.0, ready.at - promised.promised_at))
     return found

@@ -120,6 +120,10 @@ class World:
         if isinstance(said, str):
             raise Broken(said)
 
+    def source(self, path: str) -> str:
+        """A file as the branch has it on the server."""
+        return self.forge.file(NAME, path)
+
     # ---- commits and what becomes of them -------------------------------------------------------------------------
 
     def push(self, change: Change, hint: bool = True) -> tuple[str, float]:
@@ -143,15 +147,19 @@ class World:
     def rollout(self, commit: str) -> Rollout | None:
         return self.chronicle.read().rollout(commit)
 
-    def became(self, commit: str, *phases: Phase, seconds: float = PATIENCE) -> Rollout:
-        """The rollout of a commit, once it is in one of ``phases`` with no work left on the fleet."""
+    def became(self, commit: str, *phases: Phase, seconds: float = 2 * PATIENCE) -> Rollout:
+        """The rollout of a commit, once it is in one of ``phases`` with no work left on the fleet.
+
+        One that was given up without a verdict is tried again by the controller itself: that is waited for once.
+        """
 
         def look() -> Rollout | None:
             found = self.rollout(commit)
             if found is None or (found.phase is Phase.PROMOTED and not found.settled):
                 return None
-            ended = (Phase.PROMOTED, Phase.REVERTED, Phase.SUPERSEDED, Phase.HELD, Phase.STUCK)
-            if found.phase in ended and found.phase not in phases:
+            ended = found.phase in (Phase.PROMOTED, Phase.REVERTED, Phase.SUPERSEDED, Phase.STUCK)
+            held_again = found.phase is Phase.HELD and found.attempt > 1
+            if (ended or held_again) and found.phase not in phases:
                 raise Broken(f"Rollout {found.number} ended {found.phase}: {found.why}")
             return found if found.phase in phases else None
 

@@ -80,7 +80,10 @@ class Crowd:
 
 
 class Gate:
-    """A port that leads to another one while it is open. ``silent``: it accepts and nobody answers; ``closed``: refused."""
+    """A port that leads to another one while it is ``open``.
+
+    ``silent``: it accepts, and nobody answers; ``closed``: it hangs up.
+    """
 
     def __init__(self, to: tuple[str, int]) -> None:
         self._to = to

@@ -32,7 +32,6 @@ from controller.site import Site, load_site
 from environments import Environment, from_folder
 from infra.local.platform import Platform, up
 from infra.outputs import to_json
-
 from tests.integration import toy
 from tests.integration.crowd import Crowd, Gate
 
@@ -44,13 +43,13 @@ BASE = """\
 poll_seconds = 0.3
 [budget]
 deploy_seconds = 12
-watch_seconds = 5
+watch_seconds = 4
 revert_seconds = 15
 margin_seconds = 3
 wave_seconds = 1
 [judge]
 alpha = 0.01
-silence_seconds = 4
+silence_seconds = 3.5
 smallest_harm = 0.4
 [app.toy]
 greeting = "hello"
@@ -180,7 +179,8 @@ class Place:
         self, changed: Callable[[Environment, Parts], tuple[Environment, Parts]] = lambda *both: both
     ) -> Iterator[Notes]:
         """The controller inside this process, with parts of its own where a test wants that; what it tells people."""
-        notes, stop, broke = Notes(), threading.Event(), []
+        notes, stop = Notes(), threading.Event()
+        broke: list[Exception] = []
 
         def run() -> None:
             try:
@@ -246,11 +246,17 @@ class Place:
         phases = [body["phase"] for body in of if body["number"] == number]
         return [phase for i, phase in enumerate(phases) if i == 0 or phases[i - 1] != phase]
 
+    def owes_nothing(self) -> bool:
+        """Whether git was told everything."""
+        standing = self.chronicle.read().standing
+        return not standing.owed_reverts and not standing.owed_notes
+
     def node(self, name: str) -> Json:
         """What the node itself says of its application, asked past every gate."""
         described = next(n for n in self.small.platform.outputs[self.name].nodes if n.name == name)
         headers = {"Authorization": f"Bearer {described.observe_token}"}
-        with urllib.request.urlopen(urllib.request.Request(described.observe_url, headers=headers), timeout=3) as answer:
+        asked = urllib.request.Request(described.observe_url, headers=headers)
+        with urllib.request.urlopen(asked, timeout=3) as answer:
             app: Json = json.load(answer)["apps"][described.app]
             return app
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from controller.errors import Conflict, Refused, Unreachable
-from controller.keys import RevertKey, revert_key
+from controller.keys import CommitKey, revert_key
 from controller.sources import gitcli
 from controller.sources.commits import NotNeeded, Promoted, Reversal, Reverted, Suspect
 from controller.sources.git import NOTES, GitSource
@@ -99,7 +99,7 @@ class World:
             environments__prod_toml=PROD,
         )
 
-    def new_source(self, mirror: str, key: RevertKey | None = None, seconds: float = 10.0) -> GitSource:
+    def new_source(self, mirror: str, key: CommitKey | None = None, seconds: float = 10.0) -> GitSource:
         return GitSource(self.daemon.url(), self.folder / mirror, key, seconds=seconds)
 
     def shows(self, what: str) -> str:

@@ -1,7 +1,7 @@
 """A small real application for tests of the loop: what a developer would have in ``apps/toy``, and edits of it.
 
-It serves ``/items/N`` from ``answer.py``, which is the file that changes are made to; it counts what it answers, and says
-which release it is. Nothing in it can be switched: what is wrong with a release stands in its source.
+It serves ``/items/N`` from ``answer.py``, which is the file that changes are made to; it counts what it answers, and
+says which release it is. Nothing in it can be switched: what is wrong with a release stands in its source.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def files(app: str) -> dict[str, str]:
     }
 
 
-# ---- edits: what stands in a file before and after --------------------------------------------------------------------
+# ---- edits: what stands in a file before and after ------------------------------------------------------------------
 
 Edit = tuple[str, str, str]
 """File of the application, text that stands there once, and what it becomes."""

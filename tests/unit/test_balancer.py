@@ -135,7 +135,7 @@ class Zone:
         assert checked.returncode == 0, checked.stderr
         assert "WARNING" not in checked.stderr
         self.process = subprocess.Popen([haproxy, "-db", "-f", str(config)], stderr=(run / "stderr").open("wb"))
-        eventually(lambda: answers(self.http))
+        eventually(lambda: (run / "balancer.sock").exists() and answers(self.http))
 
     def close(self) -> None:
         self.process.kill()

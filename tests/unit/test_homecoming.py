@@ -1,10 +1,12 @@
-"""A zone's devices after a drain: all that belong to a server go back to it, whichever balancer they came through."""
+"""Devices after a drain or a death: all that belong to a server go back to it, whichever balancer they came through."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
+
+import pytest
 
 from controller.node import program
 
@@ -17,6 +19,7 @@ class Haproxy:
     def __init__(self) -> None:
         self.weights = {"bos-a": 100, "bos-b": 100}
         self.sessions: dict[str, str] = {}
+        self.on = {"bos-a": 0, "bos-b": 0}
         self.up = True
         self.said: list[str] = []
 
@@ -30,7 +33,7 @@ class Haproxy:
             case ["show", "info"]:
                 return "Pid: 7\nUptime_sec: 1"
             case ["show", "stat", *_]:
-                rows = (f"mqtt,{name},{weight},0,{self.state(name)}" for name, weight in self.weights.items())
+                rows = (f"mqtt,{name},{self.weights[name]},{on},{self.state(name)}" for name, on in self.on.items())
                 return "# pxname,svname,weight,scur,status\n" + "\n".join(rows)
             case ["set", "weight", server, weight]:
                 self.weights[server.partition("/")[2]] = int(weight)
@@ -54,8 +57,34 @@ def test_whoever_came_during_a_drain_reconnects_after_it_and_nobody_else() -> No
     haproxy.sessions = {"0x1": "10.0.0.1:1", "0x2": "10.0.0.2:1"}
     balancer.wanted, haproxy.up = {"mqtt/bos-a": 100, "mqtt/bos-b": 100}, False
     balancer.look()
-    assert not any(words.startswith("shutdown session 0x") for words in haproxy.said), "it cannot take them yet"
+    assert shut(haproxy) == [], "it cannot take them yet"
     haproxy.up = True
     balancer.look()
     balancer.look()
-    assert [words for words in haproxy.said if words.startswith("shutdown session 0x")] == ["shutdown session 0x2"]
+    assert shut(haproxy) == ["shutdown session 0x2"]
+
+
+def test_devices_of_a_server_that_died_come_back_once_it_is_sure_to_be_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(program, "boottime", lambda: now)
+    haproxy, events = Haproxy(), program.Events()
+    balancer = program.Balancer(cast("program.Loop", haproxy), FACTS, events)
+    balancer.wanted = {"mqtt/bos-a": 100, "mqtt/bos-b": 100}
+    events.note(b"tcp|mqtt|bos-a|10.0.0.1:1|1|--|d1|start|", now)
+    events.note(b"tcp|mqtt|bos-b|10.0.0.2:1|1|--|long there|start|", now - 60)
+    haproxy.on = {"bos-a": 1, "bos-b": 1}
+    balancer.look()
+    now += 1  # its process dies; the device is elsewhere before HAProxy's checks have noticed anything
+    events.note(b"tcp|mqtt|bos-a|10.0.0.1:1|1|SD|d1|end|", now)
+    events.note(b"tcp|mqtt|bos-b|10.0.0.1:2|1|--|d1|start|", now)
+    haproxy.on, haproxy.sessions = {"bos-a": 0, "bos-b": 2}, {"0x1": "10.0.0.1:2", "0x2": "10.0.0.2:1"}
+    balancer.look()
+    assert shut(haproxy) == []
+    now += program.Balancer.SURE
+    balancer.look()
+    balancer.look()
+    assert shut(haproxy) == ["shutdown session 0x1"]
+
+
+def shut(haproxy: Haproxy) -> list[str]:
+    return [words for words in haproxy.said if words.startswith("shutdown session 0x")]

@@ -1,0 +1,80 @@
+"""Synthetic users: a steady stream of requests through the fleets' own balancers.
+
+They come from outside the candidate, through the same doors as everybody, and the balancers count them like everybody;
+nothing they are answered is looked at here. One thread for each application, paced, open loop: a slow answer makes the
+next request late by no more than its own time.
+"""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from itertools import count
+
+from controller.model import Synthetic
+from infra.outputs import Outputs
+
+TIMEOUT = 2.0
+CLIENTS = 40
+"""Names the requests go by: balancers count a client once a second, however often it asks."""
+
+
+class SyntheticCrowd:
+    """The synthetic users of one environment."""
+
+    def __init__(self, outputs: Outputs) -> None:
+        self._outputs = outputs
+        self._walkers: dict[str, Walker] = {}
+
+    def drive(self, wanted: Mapping[str, tuple[Synthetic, float]]) -> None:
+        for app in [*self._walkers]:
+            if app not in wanted:
+                self._walkers.pop(app).stop()
+        for app, (where, rate) in wanted.items():
+            nodes = [node for node in self._outputs.nodes if node.app == app]
+            fronts = [node.fronts[where.port] for node in nodes if where.port in node.fronts]
+            if not fronts or not where.paths or rate <= 0:
+                continue
+            walker = self._walkers.get(app)
+            if walker is None:
+                walker = self._walkers[app] = Walker(app, fronts)
+            walker.paths, walker.rate = where.paths, rate
+
+
+class Walker:
+    """Asks one application's paths in turn, at one front after the other."""
+
+    def __init__(self, app: str, fronts: Sequence[str]) -> None:
+        self.paths: Sequence[str] = ()
+        self.rate = 0.0
+        self._app, self._fronts = app, fronts
+        self._stopped = threading.Event()
+        self._connections: dict[str, http.client.HTTPConnection] = {}
+        threading.Thread(target=self._walk, name=f"synthetic {app}", daemon=True).start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+    def _walk(self) -> None:
+        due = time.monotonic()
+        for n in count():
+            if self._stopped.wait(max(0.0, due - time.monotonic())):
+                break
+            due = max(due, time.monotonic() - 1.0) + 1 / max(0.1, self.rate)
+            if self.paths:
+                self._ask(self._fronts[n % len(self._fronts)], self.paths[n % len(self.paths)], n % CLIENTS)
+        for connection in self._connections.values():
+            connection.close()
+
+    def _ask(self, front: str, path: str, client: int) -> None:
+        connection = self._connections.get(front)
+        if connection is None:
+            host, _, port = front.rpartition(":")
+            connection = self._connections[front] = http.client.HTTPConnection(host, int(port), timeout=TIMEOUT)
+        try:
+            connection.request("GET", path, headers={"X-Client-Id": f"synthetic-{self._app}-{client}"})
+            connection.getresponse().read()
+        except (OSError, http.client.HTTPException):
+            connection.close()  # the balancer has counted it; the next request opens the connection again
