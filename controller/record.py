@@ -23,6 +23,11 @@ BACKWARD = frozenset({Phase.REVERTING, Phase.RETURNING, Phase.STUCK}) | CLOSED
 """Phases toward last good: entering them waits for nothing."""
 
 
+def backward(rollout: Rollout) -> bool:
+    """A stuck promotion works on going forward still: its next attempt waits for its row as every other."""
+    return rollout.phase in BACKWARD and rollout.heading is not Phase.PROMOTED
+
+
 class Record:
     """The ledger as one leader writes it."""
 
@@ -90,7 +95,7 @@ class Record:
                     return "The ledger had kept a row whose answer was lost: it is decided again, from that row."
             self._append(rows.ROLLOUT, body)
         except Unreachable as trouble:
-            if rollout.phase not in BACKWARD:
+            if not backward(rollout):
                 raise
             self._ahead = rollout
             try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 from controller.model import Arm, Lane, NodeView
@@ -35,7 +36,7 @@ class Counts:
     def since(self, earlier: Counts | None) -> Counts:
         if earlier is None:
             return self
-        buckets = tuple(a - b for a, b in zip(self.buckets, earlier.buckets, strict=True)) or self.buckets
+        buckets = tuple(a - b for a, b in zip_longest(self.buckets, earlier.buckets, fillvalue=0))
         return Counts(
             self.total - earlier.total,
             self.bad - earlier.bad,
@@ -140,7 +141,7 @@ def arm_of(
 def plus(one: Counts | None, two: Counts) -> Counts:
     if one is None:
         return two
-    buckets = tuple(a + b for a, b in zip(one.buckets, two.buckets, strict=True))
+    buckets = tuple(a + b for a, b in zip_longest(one.buckets, two.buckets, fillvalue=0))
     return Counts(
         one.total + two.total,
         one.bad + two.bad,
@@ -151,10 +152,10 @@ def plus(one: Counts | None, two: Counts) -> Counts:
 
 
 def above(counts: Counts, edges_ms: tuple[float, ...], slow_above_ms: float | None) -> int:
-    """How many events took longer than ``slow_above_ms``, which is one of the edges."""
+    """How many events took longer than ``slow_above_ms``, which is one of the edges as they were when it was taken."""
     if slow_above_ms is None or not counts.buckets:
         return 0
-    return sum(counts.buckets[edges_ms.index(slow_above_ms) + 1 :])
+    return sum(counts.buckets[sum(edge < slow_above_ms for edge in edges_ms) + 1 :])
 
 
 def own(

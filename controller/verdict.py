@@ -45,6 +45,8 @@ class Judgement:
     broken: Mapping[str, str] = field(default_factory=dict)
     """Conservation law to the sentence of its residue, as it was last seen broken twice in a row."""
     residue: Mapping[str, float] = field(default_factory=dict)
+    laws_seen: frozenset[str] = frozenset()
+    """Conservation laws that could be looked at: every term of them was exported."""
     probes_failed: Mapping[str, int] = field(default_factory=dict)
     events_before: Mapping[tuple[str, str], Heard] = field(default_factory=dict)
     """(check, node) to what was heard of it at the look before."""
@@ -121,18 +123,19 @@ def missing(state: Judgement, check: Check, sample: Sample) -> Judgement:
 
 
 def conserved(state: Judgement, check: Check, sample: Sample) -> Judgement:
-    """An exact law on the candidate's own counters: the same residue in two looks is harm."""
-    residue, broken = dict(state.residue), dict(state.broken)
+    """An exact law on the candidate's own counters: a residue in two looks on end is harm."""
+    residue, broken, seen = dict(state.residue), dict(state.broken), state.laws_seen
     for node, metrics in sample.canary_metrics.items():
         found = law_residue(check.law, metrics)
         key = f"{check.name} {node}"
+        seen = seen if found is None else seen | {check.name}
         if found is not None and abs(found) > 1e-6:
             if abs(residue.get(key, 0.0)) > 1e-6:
                 broken[check.name] = f"{check.law} does not hold on {node}: {found:+,.0f}"
             residue[key] = found
         else:
             residue.pop(key, None)
-    return replace(state, residue=residue, broken=broken)
+    return replace(state, residue=residue, broken=broken, laws_seen=seen)
 
 
 def law_residue(law: str, metrics: Mapping[str, float]) -> float | None:
@@ -175,12 +178,11 @@ def verdict(lanes: tuple[Lane, ...], states: Mapping[str, Judgement], terms: Ter
     findings: list[Finding] = []
     for lane in lanes:
         state = states[lane.app]
-        findings += exact(lane, state)
+        of_lane = exact(lane, state, terms.ended)
         if lane.base is not None:
-            findings += measured(lane, state, together, threshold, len(values), terms)
-    worst = max(findings, key=severity, default=None)
-    if worst is None:
-        return Verdict(Outcome.WAIT, "Nothing was measured yet.", "nothing measured", (), together, threshold)
+            of_lane += measured(lane, state, together, threshold, len(values), terms)
+        findings += of_lane or [unmeasured(lane, "every check", f"nothing was measured of {lane.app}", terms.ended)]
+    worst = max(findings, key=severity)
     why, short = words(worst, tuple(findings), together, terms)
     return Verdict(worst.outcome, why, short, tuple(findings), together, threshold)
 
@@ -193,11 +195,19 @@ def severity(finding: Finding) -> tuple[int, bool, float]:
 ORDER = (Outcome.PASS, Outcome.WAIT, Outcome.INCONCLUSIVE, Outcome.ERROR, Outcome.INCIDENT, Outcome.FAIL)
 
 
-def exact(lane: Lane, state: Judgement) -> list[Finding]:
+def unmeasured(lane: Lane, check: str, said: str, ended: bool) -> Finding:
+    """What could not be looked at is not good: there is no PASS without it."""
+    return Finding(lane.app, check, "existing", Outcome.INCONCLUSIVE if ended else Outcome.WAIT, said)
+
+
+def exact(lane: Lane, state: Judgement, ended: bool) -> list[Finding]:
     """Checks without statistics: laws, and the round trip of the probe."""
     found = []
     for check in lane.checks:
-        if check.kind == "conservation":
+        if check.kind == "conservation" and check.name not in state.laws_seen:
+            missing_terms = f"{check.law} could not be looked at: the candidate did not export every term of it"
+            found.append(unmeasured(lane, check.name, missing_terms, ended))
+        elif check.kind == "conservation":
             said = state.broken.get(check.name)
             outcome = Outcome.FAIL if said else Outcome.PASS
             found.append(Finding(lane.app, check.name, check.about, outcome, said or f"{check.law} holds"))

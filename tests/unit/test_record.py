@@ -87,6 +87,17 @@ def test_backward_without_a_ledger_is_spooled_and_goes_on(place: Place, phase: P
     assert len(place.spooled()) == 1
 
 
+def test_a_stuck_promotion_goes_forward_and_waits_for_its_row_too(place: Place) -> None:
+    record, link = place.leader()
+    record.rollout(rollout(Phase.PROMOTED), "promoted")
+    link.away = True
+
+    with pytest.raises(Unreachable):
+        record.rollout(rollout(Phase.STUCK, heading=Phase.PROMOTED, settle=4), "stuck")
+
+    assert place.spooled() == []
+
+
 def test_spooled_rows_come_in_their_order_and_add_up_to_the_same(place: Place) -> None:
     record, link = place.leader()
     record.rollout(rollout(Phase.WATCHING), "watching")
