@@ -6,7 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from controller.node import program
+from controller.node.balancer import Balancer
+from controller.node.counting import Events
+from controller.node.journal import boottime
+from controller.node.wires import Loop
 
 FACTS = {"socket": "/none", "backends": {"mqtt": {"mode": "tcp"}, "http": {"mode": "http"}}}
 
@@ -43,14 +46,14 @@ class Haproxy:
 
 
 def test_whoever_came_during_a_drain_reconnects_after_it_and_nobody_else() -> None:
-    haproxy, events = Haproxy(), program.Events()
-    balancer = program.Balancer(cast("program.Loop", haproxy), FACTS, events)
+    haproxy, events = Haproxy(), Events()
+    balancer = Balancer(cast("Loop", haproxy), FACTS, events)
     balancer.wanted = {"mqtt/bos-a": 0, "mqtt/bos-b": 100}
-    events.note(b"tcp|mqtt|bos-b|10.0.0.1:1|1|--|long there|start|", program.boottime() - 60)
+    events.note(b"tcp|mqtt|bos-b|10.0.0.1:1|1|--|long there|start|", boottime() - 60)
     balancer.look()
     assert haproxy.weights["bos-a"] == 0
     # Thrown off another balancer of the zone: this one has never seen it before.
-    events.note(b"tcp|mqtt|bos-b|10.0.0.2:1|1|--|displaced|start|", program.boottime())
+    events.note(b"tcp|mqtt|bos-b|10.0.0.2:1|1|--|displaced|start|", boottime())
     haproxy.sessions = {"0x1": "10.0.0.1:1", "0x2": "10.0.0.2:1"}
     balancer.wanted, haproxy.up = {"mqtt/bos-a": 100, "mqtt/bos-b": 100}, False
     balancer.look()

@@ -9,17 +9,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from controller.node.program import (
+from controller.node.errors import Refused
+from controller.node.manifest import canonical
+from controller.node.promises import (
     REMEMBERED,
     AppState,
     Command,
     Facts,
     Lease,
     Promise,
-    Refused,
     Release,
     candidate_failed,
-    canonical,
     receive,
     restart,
     state_from_json,
