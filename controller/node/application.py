@@ -17,13 +17,13 @@ from urllib.parse import urlsplit
 from . import logs
 from .disk import write_whole
 from .errors import Json, Refused
-from .journal import say
+from .journal import boottime, say
 from .node import Node
 from .processes import kill_descendants, reaped, spawn
 from .wires import Loop, http_answer, http_get
 
-Failure = Callable[[str, str, bool], None]
-"""digest, reason, harm"""
+Failure = Callable[[str, str, str], None]
+"""digest, reason, and its kind: exit, unready or start"""
 
 
 @dataclass(slots=True)
@@ -37,6 +37,7 @@ class Running:
     log_from: int  # where this process's words begin in the log
     started: float
     ready: bool = False
+    ready_since: float | None = None  # boottime
     was_ready: bool = False
     failures: int = 0
     failing_since: float = 0.0
@@ -79,7 +80,7 @@ class Application:
         self.restarts += 1
         self.pause = min(5.0, max(0.2, self.pause * 2)) if time.monotonic() - app.started < 10 else 0.2
         self.start_at = time.monotonic() + self.pause
-        self.failed(app.digest, f"the candidate {how}" + (f": {words}" if words else ""), True)
+        self.failed(app.digest, f"the candidate {how}" + (f": {words}" if words else ""), "exit")
 
     def drive(self, wanted: str | None) -> None:
         """Bring the process nearer to what is wanted. The old one is wholly gone before the new one opens the data."""
@@ -106,7 +107,7 @@ class Application:
             say("not started", digest=digest, why=str(problem))
             self.pause = min(5.0, max(0.2, self.pause * 2))
             self.start_at = time.monotonic() + self.pause
-            self.failed(digest, f"the candidate could not be started: {problem}", False)
+            self.failed(digest, f"the candidate could not be started: {problem}", "start")
 
     def _spawn(self, manifest: Json) -> Running:
         node, place = self.node, self.node.release(manifest["release"])
@@ -150,6 +151,7 @@ class Application:
     def _ready(self, app: Running, ready: bool, now: float) -> None:
         if ready != app.ready:
             say("ready" if ready else "unready", digest=app.digest, pid=app.pid)
+            app.ready_since = boottime() if ready else None
         app.ready = ready
         app.was_ready = app.was_ready or ready
         app.failures = 0 if ready else app.failures + 1
@@ -157,7 +159,7 @@ class Application:
             app.failing_since = now
         if app.was_ready and app.failures >= 3 and now - app.failing_since >= 5:
             deaf = f"the candidate had been ready and was not for {now - app.failing_since:.0f} s"
-            self.failed(app.digest, deaf, True)
+            self.failed(app.digest, deaf, "unready")
 
     def rotate_log(self) -> None:
         if logs.rotate(self.node.log) and self.running:

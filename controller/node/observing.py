@@ -43,7 +43,8 @@ class Observing:
         left = asdict(state.went_back) if state.went_back else None
         known = {
             "running": running, "good": state.good, "previous": state.previous, "pending": pending,
-            "frozen": state.frozen, "ready": bool(app and app.ready), "switching": switching,
+            "frozen": state.frozen, "ready": bool(app and app.ready),
+            "ready_since": app.ready_since if app and app.ready else None, "switching": switching,
             "restarts": self.application.restarts, "pid": app.pid if app else None, "generation": state.generation,
             "ended": list(state.ended), "harmful": list(state.harmful), "staged": self.node.staged(), "went_back": left,
         }  # fmt: skip

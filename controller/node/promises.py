@@ -47,6 +47,7 @@ class WentBack:
     reason: str
     harm: bool
     at: float
+    kind: str = ""  # deadline, restart, exit, unready, start, asked or return
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def receive(state: AppState, command: Command, now: float, boot: str, facts: Fac
 def timers(state: AppState, now: float) -> AppState:
     """What passing time alone does: a promise past its end goes back (or freezes), a lease past its end is gone."""
     if state.pending and not state.frozen and now >= state.pending.until:
-        state = _back(state, now, "deadline: nobody confirmed it in time")
+        state = _back(state, now, "deadline: nobody confirmed it in time", "deadline")
     if any(now >= lease.until for lease in state.leases):
         state = replace(state, leases=tuple(lease for lease in state.leases if now < lease.until))
     return state
@@ -137,16 +138,20 @@ def restart(state: AppState, now: float, boot: str) -> AppState:
     if rebooted:
         state = replace(state, boot=boot, leases=())
     if state.pending and not state.frozen:
-        state = _back(state, now, "the machine restarted" if rebooted else "the node program restarted")
+        state = _back(state, now, "the machine restarted" if rebooted else "the node program restarted", "restart")
     return timers(state, now)
 
 
-def candidate_failed(state: AppState, now: float, reason: str, harm: bool = True) -> AppState:
-    """The candidate died or went deaf on this node: back at once, and remembered as harmful."""
-    return _back(state, now, reason, harm)
+def candidate_failed(state: AppState, now: float, reason: str, kind: str = "exit") -> AppState:
+    """The candidate died or went deaf on this node: back at once.
+
+    Only a death is remembered as harmful. What is away for everybody makes a candidate unready too, and last good
+    beside it: this node cannot tell, the controller sees both.
+    """
+    return _back(state, now, reason, kind, harm=kind == "exit")
 
 
-def _back(state: AppState, now: float, reason: str, harm: bool = False) -> AppState:
+def _back(state: AppState, now: float, reason: str, kind: str, harm: bool = False) -> AppState:
     """End the pending promise towards last good, or stay where the one-way door was passed."""
     promise = state.pending
     if promise is None:
@@ -156,7 +161,7 @@ def _back(state: AppState, now: float, reason: str, harm: bool = False) -> AppSt
         state = replace(state, harmful=_remember(state.harmful, promise.digest))
     if promise.freeze:
         return replace(state, frozen=True)
-    left = WentBack(promise.token, promise.digest, reason, harm, now)
+    left = WentBack(promise.token, promise.digest, reason, harm, now, kind)
     return replace(state, pending=None, frozen=False, went_back=left)
 
 
@@ -233,7 +238,7 @@ def _revert(state: AppState, command: Command, now: float, boot: str, facts: Fac
         if command.harm and left and left.token == command.token:  # it had gone back by itself; now we know why
             state = replace(state, harmful=_remember(state.harmful, left.digest), went_back=replace(left, harm=True))
         return _end(state, command.token)
-    state = _back(state, now, command.reason, command.harm)
+    state = _back(state, now, command.reason, "asked", command.harm)
     if promise.freeze:
         raise _behind_the_door(promise.digest, state)
     return state
@@ -246,7 +251,7 @@ def _return(state: AppState, command: Command, now: float, boot: str, facts: Fac
         raise Refused("wrong token", f"{what}: nothing was changed.", state)
     state = _end(state, command.token)
     if pending and pending.digest == leaving:
-        state = _back(state, now, f"return to {short(to)}")
+        state = _back(state, now, f"return to {short(to)}", "return")
         if pending.freeze:
             raise _behind_the_door(leaving, state)
         return state
@@ -261,7 +266,7 @@ def _return(state: AppState, command: Command, now: float, boot: str, facts: Fac
     if to is not None and to not in facts.staged:
         raise Refused("not staged", f"{short(to)} is not in the store: stage it, then return.", state)
     if pending:
-        state = _back(state, now, f"return to {short(to)}")
+        state = _back(state, now, f"return to {short(to)}", "return")
     return replace(state, good=to, previous=leaving, pending=None, frozen=False)
 
 

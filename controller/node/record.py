@@ -60,7 +60,8 @@ class Record:
         self.states[self.node.app] = state
         if state.went_back and state.went_back != before.went_back:
             left = state.went_back
-            say("went back", digest=left.digest, good=state.good, token=left.token, why=left.reason, harm=left.harm)
+            which = {"digest": left.digest, "good": state.good, "token": left.token}
+            say("went back", **which, why=left.reason, kind=left.kind, harm=left.harm)
         if wanted(before) != wanted(state):
             say("wanted", digest=wanted(state), good=state.good, generation=state.generation)
         self.followed(before, state)

@@ -76,11 +76,11 @@ class Serve:
                     patterns += [path for check in checks for path in check.get("paths", ())]
         self.events.use(patterns)
 
-    def _failed(self, digest: str, reason: str, harm: bool) -> None:
+    def _failed(self, digest: str, reason: str, kind: str) -> None:
         """The application failed; if it is the candidate, it is given up."""
         state = self.record.state
         if state.pending and digest == state.pending.digest:
-            self.record.adopt(candidate_failed(state, boottime(), reason, harm))
+            self.record.adopt(candidate_failed(state, boottime(), reason, kind))
 
     def obey(self, command: Command) -> None:
         self.application.reap()  # a candidate that is dead already must not be confirmed

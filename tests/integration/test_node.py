@@ -310,20 +310,24 @@ def test_a_candidate_that_crashes_goes_back_at_once_and_is_harmful(site: Site) -
     site.stage(crashing)
     assert site.activate(crashing, "r1", OLD)[0] == 0
     went = eventually(lambda: site.app()["went_back"])
-    assert (went["digest"], went["harm"], went["token"]) == (crashing.digest, True, "r1")
+    assert (went["digest"], went["harm"], went["token"], went["kind"]) == (crashing.digest, True, "r1", "exit")
     assert "code 7" in went["reason"] and "cannot go on: crashing" in went["reason"]
     site.serves(OLD)
     assert site.app()["harmful"] == [crashing.digest]
 
 
-def test_a_candidate_that_goes_deaf_goes_back_and_is_harmful(site: Site) -> None:
+def test_a_candidate_that_goes_deaf_goes_back_and_whose_harm_it_was_is_not_said(site: Site) -> None:
     site.activate(NEW, "r1", OLD)
     site.serves(NEW)
+    assert 0 < site.app()["ready_since"] <= boottime()
     (site.root / "data" / "toy" / "sick").touch()
     went = eventually(lambda: site.app()["went_back"])
     (site.root / "data" / "toy" / "sick").unlink()
-    assert (went["digest"], went["harm"]) == (NEW.digest, True)
+    assert (went["digest"], went["harm"], went["kind"]) == (NEW.digest, False, "unready")
     site.serves(OLD)
+    assert site.app()["harmful"] == []
+    assert site.revert("r1", "--harm")[0] == 0  # the controller has seen both arms
+    assert (site.app()["harmful"], site.app()["went_back"]["harm"]) == ([NEW.digest], True)
 
 
 def test_a_candidate_that_never_gets_ready_waits_for_the_deadline(site: Site) -> None:
