@@ -102,8 +102,9 @@ def telemetry(answer: Mapping[str, Any], node: str, app: str, received_at: float
             metrics=metrics(answer.get("metrics") or ""),
             metrics_of=answer.get("metrics_of"),
             bad=tuple(answer.get("samples", ())),
+            resources={name: float(held) for name, held in answer.get("resources", {}).get(app, {}).items()},
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"reading the counters of {node}"
         raise Unreachable(what, f"they make no sense ({error!r})", "Look at its log.") from error
 

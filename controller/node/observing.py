@@ -5,6 +5,7 @@ Nothing is remembered here: the balancer's weights are read back from it, the ap
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -16,6 +17,7 @@ from .journal import boottime
 from .node import Node
 from .promises import wanted
 from .record import Record
+from .resources import Resources
 from .wires import Loop, http_answer, http_get
 
 VERSION = "1.0.0"
@@ -30,7 +32,7 @@ class Observing:
     ) -> None:  # fmt: skip
         self.node, self.boot, self.loop, self.record = node, boot, loop, record
         self.application, self.events, self.balancer = application, events, balancer
-        self.since = boottime()
+        self.since, self.resources = boottime(), Resources(os.getpid())
         self.metrics_waiters: list[Callable[[str | None], None]] = []
 
     def status(self) -> Json:
@@ -54,7 +56,7 @@ class Observing:
         return facts | clocks | {"apps": {self.node.app: known}, "balancer": balancer}
 
     def observe(self, done: Callable[[Json], None]) -> None:
-        """Status, counts and the application's own metrics in one answer."""
+        """Status, counts, the application's own metrics and what it holds in one answer."""
         asked = self.application.running
 
         def answer(metrics: str | None) -> None:
@@ -63,7 +65,9 @@ class Observing:
             counts = {"edges_ms": list(EDGES_MS), "rows": self.events.listed()}
             counts |= {"dropped": dropped, "unread": self.events.unread}
             mine = {"metrics": metrics if same else None, "metrics_of": asked.digest if same and asked else None}
-            done(self.status() | {"events": counts, "samples": list(self.events.samples)} | mine)
+            pid = self.application.running.pid if self.application.running else None
+            held = {self.node.app: self.resources.of(pid)}
+            done(self.status() | {"events": counts, "samples": list(self.events.samples), "resources": held} | mine)
 
         if asked is None or asked.kill_at is not None:
             answer(None)

@@ -537,6 +537,9 @@ def test_observe_needs_the_token_and_tells_state_counts_and_metrics_in_one_answe
     assert pulled["metrics"] == 'release_named{name="old"} 1\n'
     assert (pulled["metrics_of"], pulled["apps"]["toy"]["running"]) == (OLD.digest, OLD.digest)
     assert (pulled["events"]["rows"], pulled["samples"], pulled["balancer"]) == ([], [], None)
+    held = pulled["resources"]["toy"]
+    assert 1 << 20 < held["rss_bytes"] < 1 << 30
+    assert held["threads"] >= 1 and held["open_files"] >= held["sockets"] >= 1
     assert pulled["since"] < pulled["boottime"] <= boottime()
     code, said = site.verb("observe")
     assert code == 0 and set(said) == set(pulled) | {"ok", "error"}
