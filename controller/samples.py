@@ -60,6 +60,8 @@ class Telemetry:
     metrics_of: str | None = None
     bad: tuple[Mapping[str, Any], ...] = ()
     """The newest bad calls, as the balancer logged them."""
+    resources: Mapping[str, float] = field(default_factory=dict)
+    """What the application's processes hold: ``rss_bytes``, ``open_files``, ``threads``, ``sockets``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -307,7 +307,7 @@ def words(worst: Finding, findings: tuple[Finding, ...], together: float, terms:
     if worst.outcome is Outcome.FAIL:
         evidence = ""
         if worst.evidence is not None:
-            evidence = f"; evidence {together:,.0f} passed {1 / terms.alpha:,.0f}"
+            evidence = f"; evidence {certainty(together)} passed {1 / terms.alpha:,.0f}"
         sentence = f"{worst.sentence[0].upper()}{worst.sentence[1:]}{evidence} after {terms.seconds:.0f} s of watching."
         short = f"{worst.check} on {worst.app}"
         if worst.canary is not None and worst.control is not None:
@@ -320,6 +320,11 @@ def words(worst: Finding, findings: tuple[Finding, ...], together: float, terms:
     if worst.outcome is Outcome.WAIT:
         return "No check has found harm so far.", "watching"
     return f"{worst.sentence[0].upper()}{worst.sentence[1:]}.", f"{worst.outcome.lower()}: {worst.check} on {worst.app}"
+
+
+def certainty(evidence: float) -> str:
+    """An e-value as people read it: beyond a million nobody counts."""
+    return f"{evidence:,.0f}" if evidence < 1_000_000 else "over 1,000,000"
 
 
 def percent(share: float) -> str:

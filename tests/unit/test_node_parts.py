@@ -7,7 +7,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.node.program import EDGES_MS, Events, canonical, config_digest, matches, release_digest, verify
+from controller.node.counting import EDGES_MS, Events, matches
+from controller.node.ed25519 import verify
+from controller.node.manifest import canonical, config_digest, release_digest
 
 RFC_8032 = [  # public key, message, signature (section 7.1, tests 1 to 3)
     (
