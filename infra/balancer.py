@@ -6,7 +6,7 @@ Every node of a zone balances over all nodes of the zone:
 - **MQTT** goes by consistent hash of the client id, so that each device has a home node whichever balancer it
   reaches, and the share of a canary is the share of its nodes.
 
-Each request, and the start and the end of each MQTT session, is one datagram to the node program, fields separated by
+Each request, and the start and the end of each MQTT session, is one line to the node program, fields separated by
 ``|``, so that a release is counted outside of itself:
 
 - ``http|BACKEND|SERVER|STATUS|MS|TERMINATION|CLIENT|METHOD|PATH``
@@ -85,9 +85,10 @@ def haproxy_cfg(balancer: Balancer, start_line: str) -> str:
 
 def _head(balancer: Balancer, start_line: str) -> str:
     # Only frontends log: a backend that logs sends "server is down" texts to the socket of the node program.
+    # Through a ring: a datagram socket takes 11 lines while the node program is busy, and the rest would be lost.
     return f"""\
 global
-    log {balancer.run}/log.sock len 4096 format raw local0
+    log ring@lines len 4096 format raw local0
     stats socket {balancer.run}/balancer.sock mode 600 level admin
     stats timeout 30s
     nbthread 1
@@ -97,6 +98,14 @@ global
     tune.lua.log.stderr off
     .endif
     lua-load {start_line}
+
+ring lines
+    format raw
+    maxlen 4096
+    size 524288
+    timeout connect 1s
+    timeout server 10s
+    server node unix@{balancer.run}/log.sock
 
 defaults
     timeout connect 1s

@@ -103,29 +103,18 @@ class Serve:
         say("obeyed", verb=command.verb, token=command.token, generation=command.generation)
         self.application.drive(wanted(record.state))
 
-    def read_log(self, sock: socket.socket) -> None:
-        now = boottime()
-        with contextlib.suppress(BlockingIOError):
-            for _ in range(500):  # then others have their turn
-                self.events.note(sock.recv(1 << 16), now)
-
     # ---- the loop
 
     def listen(self) -> list[socket.socket]:
         run = self.node.run
         run.mkdir(parents=True, exist_ok=True)
-        control, log = (
-            socket.socket(socket.AF_UNIX, socket.SOCK_STREAM),
-            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM),
-        )
+        control, log = (socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) for _ in range(2))
         for sock, path, mode in ((control, run / "control.sock", 0o600), (log, run / "log.sock", 0o666)):
             path.unlink(missing_ok=True)
             sock.bind(str(path))
             path.chmod(mode)
-        log.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        log.setblocking(False)
         self.loop.serve(control, b"\n", self.answering.command)
-        self.loop.watch(log, selectors.EVENT_READ, lambda: self.read_log(log))
+        self.loop.hear(log, lambda line: self.events.note(line, boottime()))
         return [control, log]
 
     def listen_http(self) -> None:

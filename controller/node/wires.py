@@ -70,9 +70,50 @@ class Loop:
                 wire = Wire(self, sock, 10.0, lambda _: None, whole)
                 wire.done = lambda words: answer(wire, words) if words is not None else None
 
+        self._listen(listener, accept)
+
+    def hear(self, listener: socket.socket, line: Callable[[bytes], None]) -> None:
+        """Hand over each whole line of every caller, for as long as it stays."""
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                sock, _ = listener.accept()
+                sock.setblocking(False)
+                Stream(self, sock, line)
+
+        self._listen(listener, accept)
+
+    def _listen(self, listener: socket.socket, accept: Callable[[], None]) -> None:
         listener.listen(64)
         listener.setblocking(False)
         self.watch(listener, selectors.EVENT_READ, accept)
+
+
+class Stream:
+    """One connection that only speaks, line by line; what breaks off is no line."""
+
+    LONGEST = 1 << 16
+
+    def __init__(self, loop: Loop, sock: socket.socket, line: Callable[[bytes], None]) -> None:
+        self.loop, self.sock, self.line, self.rest = loop, sock, line, b""
+        loop.watch(sock, selectors.EVENT_READ, self.ready)
+
+    def ready(self) -> None:
+        try:
+            more = self.sock.recv(1 << 15)  # some hundred lines, then others have their turn
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            more = b""
+        if not more:
+            self.loop.selector.unregister(self.sock)
+            self.sock.close()
+            return
+        *lines, self.rest = (self.rest + more).split(b"\n")
+        if len(self.rest) > self.LONGEST:
+            self.rest = b""
+        for line in lines:
+            self.line(line)
 
 
 class Wire:

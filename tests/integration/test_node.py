@@ -618,7 +618,8 @@ def test_garbage_on_the_sockets_stops_nothing(site: Site) -> None:
     with socket.create_connection(("127.0.0.1", site.facts["observe"]["port"])) as sock:
         sock.sendall(b"\xff GET\r\n\r\n")
         assert b"401" in sock.recv(999)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-        sock.sendto(b"garbage|\xff", str(site.run / "log.sock"))
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(site.run / "log.sock"))
+        sock.sendall(b"garbage|\xff\nand what is no line, for it never ends")
     eventually(lambda: site.verb("observe")[1]["events"]["unread"] == 1)
     assert site.serves(OLD)["restarts"] == 0

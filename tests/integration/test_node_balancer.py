@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -23,8 +25,13 @@ OLD = Made("old")
 
 CONFIGURATION = """
 global
-    log {run}/log.sock format raw local0
+    log ring@lines format raw local0
     stats socket {run}/balancer.sock level admin
+ring lines
+    format raw
+    timeout connect 1s
+    timeout server 10s
+    server node unix@{run}/log.sock
 defaults
     timeout connect 1s
     timeout client 60s
@@ -123,7 +130,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         "log": str(site.run / "log.sock"),
         "backends": {"mqtt": {"mode": "tcp", "servers": servers}, "http": {"mode": "http", "servers": servers}},
     }
-    site.facts |= ports
+    site.facts |= ports | {"watchdog_seconds": 10}
     site.write_facts()
     site.start()
     eventually(lambda: balancer(site)["up"])
@@ -225,6 +232,10 @@ def test_a_drained_mqtt_server_loses_its_sessions_and_gets_back_just_those(site:
     others = [device for device in devices if device.server == "bos-b"]
     assert at_home and others, "the hash gives both servers some"
     eventually(lambda: balancer(site)["sessions"]["mqtt"] == {"bos-a": len(at_home), "bos-b": len(others)})
+    with contextlib.closing(HTTPConnection("127.0.0.1", site.facts["front_http"], timeout=5)) as front:
+        front.request("GET", "/mark")
+        front.getresponse().read()
+    eventually(counted(site, lambda rows: sum(row["total"] for row in rows) == 1))  # and so all lines before it
 
     code, said = site.traffic("r1", 4, "mqtt/bos-a=0")
     assert (code, said["applied"]) == (0, True)
@@ -261,6 +272,23 @@ def test_requests_are_counted_outside_the_application(site: Site) -> None:
     assert (total(rows, "total", "other"), total(rows, "bad", "other")) == (1, 0)
     (sample,) = site.verb("observe")[1]["samples"]
     assert (sample["path"], sample["status"], sample["client"]) == ("/v1/bad", 500, "c1")
+
+
+def test_requests_are_counted_that_came_while_serve_did_not_look(site: Site) -> None:
+    site.promote(OLD, "first")
+    front = HTTPConnection("127.0.0.1", site.facts["front_http"], timeout=5)
+    serve = site.serve_pid()
+    os.kill(serve, signal.SIGSTOP)
+    try:
+        for number in range(60):
+            front.request("GET", f"/{number}")
+            front.getresponse().read()
+    finally:
+        os.kill(serve, signal.SIGCONT)
+    front.close()
+    eventually(counted(site, lambda rows: sum(row["total"] for row in rows) == 60))
+    events = ask_serve(str(site.root), {"verb": "observe"})["events"]
+    assert (events["dropped"], events["unread"], site.serve_pid()) == (0, 0, serve)
 
 
 def counted(site: Site, enough: Callable[[list[Json]], bool]) -> Callable[[], list[Json] | None]:

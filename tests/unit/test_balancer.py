@@ -12,6 +12,7 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import IO
 
 import pytest
 
@@ -112,7 +113,7 @@ class App:
 
 
 class Zone:
-    """A real HAProxy before two applications, and the datagrams that it sends to the node program."""
+    """A real HAProxy before two applications, and the lines that it writes to the node program."""
 
     def __init__(self, run: Path, haproxy: str) -> None:
         self.apps = {name: App(name) for name in ("bos-a", "bos-b")}
@@ -124,9 +125,11 @@ class Zone:
         self.mqtt, self.http = (end.getsockname()[1] for end in free)
         for end in free:
             end.close()
-        self.log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.log = socket.socket(socket.AF_UNIX)
         self.log.bind(str(run / "log.sock"))
+        self.log.listen()
         self.log.settimeout(5)
+        self.lines: IO[bytes] | None = None
         self.run = run
         config, lua = run / "haproxy.cfg", run / "start.lua"
         lua.write_text(START_LINE)
@@ -142,10 +145,17 @@ class Zone:
         self.process.wait()
         for app in self.apps.values():
             app.close()
+        if self.lines:
+            self.lines.close()
         self.log.close()
 
     def line(self) -> list[str]:
-        return self.log.recv(65536).decode().rstrip("\n").split("|")
+        if self.lines is None:
+            connection, _ = self.log.accept()
+            connection.settimeout(5)
+            with connection:
+                self.lines = connection.makefile("rb")
+        return self.lines.readline().decode().rstrip("\n").split("|")
 
     def ask(self, command: str) -> str:
         with socket.socket(socket.AF_UNIX) as admin:
@@ -197,6 +207,12 @@ def zone() -> Iterator[Zone]:
             yield zone
         finally:
             zone.close()
+
+
+def test_no_line_is_lost_while_nobody_reads_them(zone: Zone) -> None:
+    for number in range(60):
+        zone.get(f"/v1/devices/{number}")
+    assert [zone.line()[8] for _ in range(60)] == [f"/v1/devices/{number}" for number in range(60)]
 
 
 def test_each_request_is_one_line(zone: Zone) -> None:
