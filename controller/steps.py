@@ -29,6 +29,8 @@ from controller.model import (
 
 TRAFFIC_PATIENCE = 1.0
 """Seconds that nodes wait for traffic to leave them before they are told to go back all the same."""
+ENDING_PATIENCE = 3.0
+"""Seconds that nodes on last good wait for the others to come back before tokens are ended on them."""
 
 
 def app_on(lane: Lane, node: str, seen: Observation, now: float) -> AppView | None:
@@ -196,11 +198,13 @@ def turn(
     """Bring the lane to last good: traffic off first, nodes second, and every token ended on every node.
 
     A node is asked one thing after the other, so ending tokens comes last: on a control node it brings nobody back, and
-    its balancer must not go on sending to the candidate meanwhile.
+    its balancer must not go on sending to the candidate meanwhile. It also waits a moment for the nodes that go back:
+    where all of them share one machine, that machine is needed there.
     """
     base = lane.base_digest
     wanted = {}
     endings: list[Revert] = []
+    hurry = False
     for node in lane.nodes:
         app = app_on(lane, node, seen, now)
         back = on(app, base)
@@ -208,6 +212,7 @@ def turn(
         wanted[node] = BASE_WEIGHT if back or (app is not None and not leaving) else 0
         if app is None:
             continue
+        hurry = hurry or leaving
         if leaving and not off(lane, node, seen, now) and now - rollout.entered_at < TRAFFIC_PATIENCE:
             continue
         if leaving and (step := go_back(node)) is not None:
@@ -224,7 +229,8 @@ def turn(
         elif back:
             endings += ends
     yield from shift(rollout, lane, wanted, seen, now, until)
-    yield from endings
+    if not hurry or now - rollout.entered_at >= ENDING_PATIENCE:
+        yield from endings
 
 
 def returning(rollout: Rollout, lane: Lane, node: str) -> Action | None:
