@@ -19,7 +19,7 @@ Behind a one-way door (``on_deadline = "freeze"``) "back to last good" reads "st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from controller import steps
@@ -41,6 +41,8 @@ from controller.model import (
 LOOK = 1.0
 """Seconds between looks when nothing happens sooner."""
 SETTLE_ATTEMPTS = 3
+UNREADY = 5.0
+"""Seconds after which a node gives up a candidate that was ready and is not."""
 
 CLOSING = {
     Cause.HARM: Phase.REVERTED,
@@ -157,7 +159,7 @@ def told_back(rollout: Rollout, seen: Observation, now: float) -> Rollout | None
 
 
 def harmed(rollout: Rollout, seen: Observation, now: float) -> Rollout | None:
-    """Something was measured that is bad: the verdict, or a node that saw the candidate crash."""
+    """Something was measured that is bad: the verdict, or a node that saw the candidate crash or fall unready alone."""
     verdict = seen.verdict
     if verdict is not None and verdict.outcome is Outcome.FAIL:
         guilty = tuple(dict.fromkeys(f.app for f in verdict.findings if f.outcome is Outcome.FAIL))
@@ -170,7 +172,57 @@ def harmed(rollout: Rollout, seen: Observation, now: float) -> Rollout | None:
             said = app.went_back or "it did harm there before"
             why = f"{lane.app} {lane.candidate.commit[:7]} was given up by {node}: {said}."
             return back(rollout, Cause.HARM, why, f"{node} gave it up: {said}", now, (lane.app,))
+    for lane, node in gone_unready(rollout, seen, now):
+        ready = controls_ready(lane, seen, now)
+        if ready or not lane.controls:
+            beside = f" while {ready[0]}, on last good, was" if ready else ""
+            why = f"{lane.app} {lane.candidate.commit[:7]} was not ready for 5 s on {node}{beside}."
+            return back(rollout, Cause.HARM, why, f"not ready for 5 s on {node}{beside}", now, (lane.app,))
     return None
+
+
+def gone_unready(rollout: Rollout, seen: Observation, now: float) -> Iterator[tuple[Lane, str]]:
+    """The nodes that gave the candidate up because it was not ready any more: a node alone cannot say whose fault."""
+    for lane, node, view in answers(rollout, seen, now):
+        app = view.apps.get(lane.app)
+        if app is not None and rollout.token in app.ended and app.went_back_kind == "unready":
+            yield lane, node
+
+
+def controls_ready(lane: Lane, seen: Observation, now: float) -> list[str]:
+    """The control nodes that served last good all the time in which a candidate is given up as unready."""
+    base, ready = lane.base, []
+    for node in lane.controls:
+        app = steps.app_on(lane, node, seen, now)
+        if base is not None and app is not None and steps.on(app, base.digest) and app.ready_for >= UNREADY:
+            ready.append(node)
+    return ready
+
+
+def incident(rollout: Rollout, seen: Observation, now: float) -> Rollout | None:
+    """Candidate and last good are unready together, as a control node says: silent ones prove nothing."""
+    for lane, node in gone_unready(rollout, seen, now):
+        unready = [control for control in lane.controls if seen.answers(control, now) is not None]
+        if unready and not controls_ready(lane, seen, now):
+            return outside(rollout, lane, node, unready, now)
+    return None
+
+
+def outside(rollout: Rollout, lane: Lane, node: str, controls: Sequence[str], now: float) -> Rollout:
+    what = "candidate and last good are both not ready"
+    where = f"{node} and {', '.join(controls)}"
+    why = f"{lane.app}: {what} ({where}): something outside them is broken."
+    return back(rollout, Cause.HOLD, why, f"{lane.app}: {what}", now)
+
+
+def turned_back(rollout: Rollout, seen: Observation, now: float) -> Rollout | None:
+    """Why what is in flight goes back, the weightiest reason first."""
+    return (
+        harmed(rollout, seen, now)
+        or told_back(rollout, seen, now)
+        or incident(rollout, seen, now)
+        or blind(rollout, seen, now)
+    )
 
 
 def blind(rollout: Rollout, seen: Observation, now: float) -> Rollout | None:
@@ -249,7 +301,7 @@ def waiting_for(rollout: Rollout, seen: Observation, now: float) -> Iterator[str
 
 def deploying(rollout: Rollout, seen: Observation, now: float) -> Rollout:
     assert rollout.t0 is not None
-    turned = harmed(rollout, seen, now) or told_back(rollout, seen, now) or blind(rollout, seen, now)
+    turned = turned_back(rollout, seen, now)
     if turned is not None:
         return turned
     if all(steps.led(lane, lane.canaries, seen, now) for lane in rollout.lanes):
@@ -262,11 +314,16 @@ def deploying(rollout: Rollout, seen: Observation, now: float) -> Rollout:
 
 
 def overran(rollout: Rollout, seen: Observation, now: float) -> Rollout:
-    """Deploying took longer than its budget: harm if a node says that the candidate is not ready, else blindness."""
+    """Deploying took longer than its budget: harm if a node says that the candidate is not ready and last good is.
+
+    Where both are not, it is an incident; where no node says why, blindness.
+    """
     budget = rollout.budget.deploy
     for lane, node, view in answers(rollout, seen, now):
         app = view.apps.get(lane.app)
         if app is not None and app.pending is not None and app.pending.token == rollout.token and not app.ready:
+            if lane.controls and not controls_ready(lane, seen, now):
+                return outside(rollout, lane, node, lane.controls, now)
             candidate = f"{lane.app} {lane.candidate.commit[:7]}"
             why = f"{candidate} was not ready on {node} within the {budget:.0f} s of deploying."
             return back(rollout, Cause.HARM, why, f"not ready on {node} within {budget:.0f} s", now, (lane.app,))
@@ -277,7 +334,7 @@ def overran(rollout: Rollout, seen: Observation, now: float) -> Rollout:
 
 
 def watching(rollout: Rollout, seen: Observation, now: float) -> Rollout:
-    turned = harmed(rollout, seen, now) or told_back(rollout, seen, now) or blind(rollout, seen, now)
+    turned = turned_back(rollout, seen, now)
     if turned is not None:
         return turned
     if now < watch_end(rollout):

@@ -108,6 +108,8 @@ class EnvironmentLoop:
             self._looking.begin(rollout, history)
             taken = take_over(rollout, self._record.generation, self._clock.name, self._clock.now())
             self._decided(rollout, taken, "taken over")
+            if taken.phase is Phase.REVERTING and rollout.phase is not Phase.REVERTING:
+                self._save_evidence(taken)
 
     def _turn(self) -> float:
         """Gather, decide, record, act; returns when to look again.
@@ -149,6 +151,8 @@ class EnvironmentLoop:
         if after != rollout:
             self._decided(rollout, after, event_of(rollout, after))
         self._acting.ask(decision.actions, self._record.generation)
+        if after.phase is Phase.REVERTING and rollout.phase is not Phase.REVERTING:
+            self._save_evidence(after)  # not before: traffic leaves the candidate first
         self._note_moments(after, seen, now)
         if looks:
             self._note_sample(after, looks, seen, now)
@@ -333,8 +337,6 @@ class EnvironmentLoop:
             return
         fields = {"rollout": after.number, "commit": after.commit[:7], "generation": self._record.generation}
         self._parts.notifier.tell(self._environment.name, str(after.phase), after.why, fields)
-        if after.phase is Phase.REVERTING:
-            self._save_evidence(after)
         if after.settled:
             self._parts.pool.submit(self._reread_policy, after.commit)
 

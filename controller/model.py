@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 
 from environments import Budget, Judge
 
@@ -284,6 +285,10 @@ class AppView:
     staged: frozenset[str] = frozenset()
     went_back: str = ""
     """Why the node last went back by itself, in its own words."""
+    went_back_kind: str = ""
+    """The same in one word: deadline, restart, exit, unready, start, asked or return."""
+    ready_for: float = inf
+    """Seconds for which it has been ready without a break."""
 
     @property
     def serves(self) -> bool:

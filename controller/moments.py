@@ -19,7 +19,7 @@ def moments(rollout: Rollout, seen: Observation, now: float) -> Iterator[tuple[s
     """(name, sentence) of everything that is true now and worth a line; the caller keeps what it has written."""
     nodes = [(lane, node) for lane in rollout.lanes for node in lane.nodes]
     working_on = rollout.heading or rollout.phase
-    if rollout.phase is Phase.PENDING:
+    if rollout.phase in (Phase.PENDING, Phase.DEPLOYING):  # staging may end in the very turn that begins to deploy
         apps = [steps.app_on(lane, node, seen, now) for lane, node in nodes]
         if all(
             app is not None and lane.candidate.digest in app.staged

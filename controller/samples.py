@@ -20,13 +20,18 @@ ENOUGH_FOR_P95 = 100
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Events of one server and path class as one balancer counted them; ``buckets`` by latency."""
+    """Events of one server and path class as one balancer counted them; ``buckets`` by latency, where they have one."""
 
     total: int = 0
     bad: int = 0
     clients: int = 0
     bad_clients: int = 0
     buckets: tuple[int, ...] = ()
+
+    @property
+    def timed(self) -> int:
+        """Events with a latency; the length of a session is none."""
+        return sum(self.buckets) if self.buckets else self.total
 
     def since(self, earlier: Counts | None) -> Counts:
         if earlier is None:
@@ -55,6 +60,8 @@ class Telemetry:
     metrics_of: str | None = None
     bad: tuple[Mapping[str, Any], ...] = ()
     """The newest bad calls, as the balancer logged them."""
+    resources: Mapping[str, float] = field(default_factory=dict)
+    """What the application's processes hold: ``rss_bytes``, ``open_files``, ``threads``, ``sockets``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,8 @@ class Sample:
     cells: tuple[Cell, ...]
     canary_metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     control_metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Node to how long its metrics have counted since the look before; looks are never equally far apart."""
     probes: Mapping[str, bool] = field(default_factory=dict)
     """Node to whether the round trip from outside worked at this look."""
 
@@ -105,7 +114,10 @@ def sample(lane: Lane, before: Mapping[str, Telemetry], after: Mapping[str, Tele
         edges = next(t.edges_ms for t in after.values())
         slow = lane.slow_above_ms
         cells.append(Cell(zone, path, canary, control, above(canary, edges, slow), above(control, edges, slow)))
-    return Sample(lane.app, at, tuple(cells), own(lane, before, after, True), own(lane, before, after, False))
+    return Sample(
+        lane.app, at, tuple(cells), own(lane, before, after, True), own(lane, before, after, False),
+        intervals(before, after),
+    )  # fmt: skip
 
 
 def arm_of(
@@ -167,11 +179,19 @@ def own(
     }
 
 
+def intervals(before: Mapping[str, Telemetry], after: Mapping[str, Telemetry]) -> dict[str, float]:
+    return {
+        node: round(seen.view.received_at - before[node].view.received_at, 3)
+        for node, seen in after.items()
+        if node in before
+    }
+
+
 def slow_above(lane: Lane, telemetry: Mapping[str, Telemetry]) -> float | None:
     """The latency that the slowest twentieth of last good's requests exceeded, in milliseconds, as one of the edges."""
     rows = [counts for node, seen in telemetry.items() if node in lane.nodes for counts in seen.events.values()]
     timed = [counts for counts in rows if counts.buckets]
-    total = sum(counts.total for counts in timed)
+    total = sum(counts.timed for counts in timed)
     if total < ENOUGH_FOR_P95:
         return None
     edges = next(seen.edges_ms for seen in telemetry.values())

@@ -213,7 +213,12 @@ def turn(
         if leaving and (step := go_back(node)) is not None:
             yield step
         harm = rollout.cause is Cause.HARM and lane.app in rollout.guilty
-        ends = [Revert(node, lane.app, token, rollout.short, harm) for token in tokens if token not in app.ended]
+        untold = harm and app.went_back_kind == "unready" and lane.candidate.digest not in app.harmful
+        ends = [
+            Revert(node, lane.app, token, rollout.short, harm)
+            for token in tokens
+            if token not in app.ended or (untold and token == rollout.token)  # the node could not know that it was harm
+        ]
         if leaving:
             yield from ends
         elif back:

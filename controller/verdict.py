@@ -17,7 +17,7 @@ from controller.model import Arm, Check, Finding, Lane, Outcome, Verdict
 from controller.samples import Sample, arms
 
 WARM_UP = 3.0
-"""Seconds after its first event in which a canary may be slow, but not wrong: caches are cold on every start."""
+"""Seconds after its first event in which a canary may be slow or late, but not wrong: caches are cold at first."""
 STALL_CAP = 4
 """One stall is one event: in a look, slow events count up to this many times the share that was expected."""
 INCIDENT_SHARE, INCIDENT_EVENTS = 0.2, 10
@@ -25,6 +25,15 @@ INCIDENT_SHARE, INCIDENT_EVENTS = 0.2, 10
 PROBE_FAILURES = 2
 
 STATISTICAL = ("share", "slower_than_control_p95", "missing_events")
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One node's events so far and its exposed units at a look, and since when it has had any."""
+
+    events: float
+    units: float
+    there_since: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +48,8 @@ class Judgement:
     laws_seen: frozenset[str] = frozenset()
     """Conservation laws that could be looked at: every term of them was exported."""
     probes_failed: Mapping[str, int] = field(default_factory=dict)
-    events_before: Mapping[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
-    """(check, node) to events so far and exposed units, as they were last seen."""
+    events_before: Mapping[tuple[str, str], Heard] = field(default_factory=dict)
+    """(check, node) to what was heard of it at the look before."""
     first_at: float | None = None
     looks: int = 0
 
@@ -80,8 +89,8 @@ def slower(state: Judgement, check: Check, sample: Sample) -> Judgement:
     for cell in sample.cells:
         if check.paths and cell.path not in check.paths:
             continue
-        canary = Arm(cell.canary.total, capped(cell.canary_slow, cell.canary.total))
-        control = Arm(cell.control.total, capped(cell.control_slow, cell.control.total))
+        canary = Arm(cell.canary.timed, capped(cell.canary_slow, cell.canary.timed))
+        control = Arm(cell.control.timed, capped(cell.control_slow, cell.control.timed))
         evidence = observe(evidence, canary, control)
     return replace(state, evidence={**state.evidence, check.name: evidence})
 
@@ -91,10 +100,10 @@ def capped(slow: int, total: int) -> int:
 
 
 def missing(state: Judgement, check: Check, sample: Sample) -> Judgement:
-    """Events per exposed unit, canary against control: fewer is harm.
+    """Events per exposed unit and second, canary against control: fewer is harm.
 
-    Exposed is what ``per`` counted at both ends of the interval: a device that has just come cannot have sent anything
-    yet, and on a canary all of them come at once.
+    Exposed is what ``per`` counted at both ends of an interval, after a node has had some for ``WARM_UP`` seconds: on a
+    canary all devices come at once, and none of them can have been heard yet.
     """
     counted, before = [], dict(state.events_before)
     for metrics_of_arm in (sample.canary_metrics, sample.control_metrics):
@@ -103,10 +112,11 @@ def missing(state: Judgement, check: Check, sample: Sample) -> Judgement:
             value, units, was = metrics.get(check.events), metrics.get(check.per, 0.0), before.get((check.name, node))
             if value is None:
                 continue
-            before[check.name, node] = (value, units)
-            if was is not None and value >= was[0]:
-                exposed += min(units, was[1])
-                events += value - was[0]
+            there_since = was.there_since if was is not None and was.units and units else sample.at
+            before[check.name, node] = Heard(value, units, there_since)
+            if was is not None and value >= was.events and sample.at - there_since >= WARM_UP:
+                exposed += min(units, was.units) * sample.seconds.get(node, 1.0)
+                events += value - was.events
         counted.append(Arm(round(exposed), round(events)))
     evidence = observe(state.evidence.get(check.name, Evidence()), counted[0], counted[1], FEWER)
     return replace(state, evidence={**state.evidence, check.name: evidence}, events_before=before)
@@ -275,7 +285,7 @@ def failing(check: Check, state: Judgement, evidence: Evidence) -> str:
     """The sentence of proven harm: what, how often on each arm, on how many events."""
     if check.kind == "missing_events":
         return (
-            f"{check.events} came {rate(evidence.canary)} times per {check.per} and look on the candidate "
+            f"{check.events} came {rate(evidence.canary)} times a second per {check.per} on the candidate "
             f"and {rate(evidence.control)} times on last good"
         )
     paths = {path: pair for (name, path), pair in state.by_path.items() if name == check.name}
@@ -297,7 +307,7 @@ def words(worst: Finding, findings: tuple[Finding, ...], together: float, terms:
     if worst.outcome is Outcome.FAIL:
         evidence = ""
         if worst.evidence is not None:
-            evidence = f"; evidence {together:,.0f} passed {1 / terms.alpha:,.0f}"
+            evidence = f"; evidence {certainty(together)} passed {1 / terms.alpha:,.0f}"
         sentence = f"{worst.sentence[0].upper()}{worst.sentence[1:]}{evidence} after {terms.seconds:.0f} s of watching."
         short = f"{worst.check} on {worst.app}"
         if worst.canary is not None and worst.control is not None:
@@ -310,6 +320,11 @@ def words(worst: Finding, findings: tuple[Finding, ...], together: float, terms:
     if worst.outcome is Outcome.WAIT:
         return "No check has found harm so far.", "watching"
     return f"{worst.sentence[0].upper()}{worst.sentence[1:]}.", f"{worst.outcome.lower()}: {worst.check} on {worst.app}"
+
+
+def certainty(evidence: float) -> str:
+    """An e-value as people read it: beyond a million nobody counts."""
+    return f"{evidence:,.0f}" if evidence < 1_000_000 else "over 1,000,000"
 
 
 def percent(share: float) -> str:

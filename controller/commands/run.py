@@ -35,7 +35,8 @@ def run(args: argparse.Namespace, site: Site) -> int:
         notifier = LogNotifier(parts.clock.utc, sys.stderr, as_json=not sys.stderr.isatty())
         loops = []
         for name in site.environments:
-            pool = stack.enter_context(ThreadPoolExecutor(WORKERS, name))
+            pool = ThreadPoolExecutor(WORKERS, name)
+            stack.callback(pool.shutdown, cancel_futures=True)  # what has not begun is asked for again by the next one
             loops.append((name, assemble.loop(site, name, parts, notifier, pool)))
         if site.webhook is not None:
             address, secret = (site.webhook.host, site.webhook.port), site.webhook.secret.encode()

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import controller.node.program as node_program
 from controller.demo.forge import Forge
 from controller.keys import build_key
+from controller.node.pack import pack
 from controller.site import Site, load_site
 from controller.sources.hook import install
 from environments import from_folder
@@ -159,8 +159,7 @@ def begin(root: Path, sources: Path) -> World:
     root.mkdir(parents=True)
     environments = [from_folder(HERE / "environments", name) for name in ENVIRONMENTS]
     build_key(root / "platform" / "keys")
-    program = Path(node_program.__file__)
-    platform = up(root / "platform", environments, program, sources / "apps")
+    platform = up(root / "platform", environments, pack(root / "node.pyz"), sources / "apps")
     try:
         forge = Forge(root / "clone")
         files = {f"{name}.toml": HERE / "environments" / f"{name}.toml" for name in ("base", *ENVIRONMENTS)}

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from controller.errors import Unreachable
 from controller.model import AppView, NodeView, Promise
-from controller.samples import Counts, Telemetry
+from controller.samples import Counts, Telemetry, plus
 
 METRIC = re.compile(r"^([A-Za-z_:][A-Za-z0-9_:]*)(?:\{[^}]*\})?\s+([-+0-9.eE]+|NaN|[+-]?Inf)\s*$", re.MULTILINE)
 
@@ -39,7 +40,7 @@ def view(status: Mapping[str, Any], node: str, received_at: float) -> NodeView:
             received_at=received_at,
             boot=str(status["boot_id"]),
             boottime=float(status["boottime"]),
-            apps={app: app_view(said) for app, said in status["apps"].items()},
+            apps={app: app_view(said, float(status["boottime"])) for app, said in status["apps"].items()},
             weights=flat(balancer["weights"], int) if balancer["up"] else {},
             sessions=flat(balancer.get("sessions", {}), int),
             servers_up=flat(balancer.get("servers_up", {}), bool),
@@ -49,8 +50,8 @@ def view(status: Mapping[str, Any], node: str, received_at: float) -> NodeView:
         raise Unreachable(what, f"it makes no sense ({error!r})", "Look at its log.") from error
 
 
-def app_view(said: Mapping[str, Any]) -> AppView:
-    pending, back = said["pending"], said.get("went_back")
+def app_view(said: Mapping[str, Any], boottime: float) -> AppView:
+    pending, back, since = said["pending"], said.get("went_back"), said.get("ready_since")
     return AppView(
         running=said["running"],
         good=said["good"],
@@ -69,6 +70,8 @@ def app_view(said: Mapping[str, Any]) -> AppView:
         harmful=frozenset(said["harmful"]),
         staged=frozenset(said["staged"]),
         went_back="" if not back else str(back["reason"]),
+        went_back_kind="" if not back else str(back.get("kind", "")),
+        ready_for=inf if since is None else boottime - float(since),
     )
 
 
@@ -87,10 +90,11 @@ def telemetry(answer: Mapping[str, Any], node: str, app: str, received_at: float
             if row["backend"] == "":
                 continue
             key = (str(row["server"]), str(row["class"]) if row.get("class") else str(row["backend"]))
-            rows[key] = Counts(
+            counts = Counts(
                 int(row["total"]), int(row["bad"]), int(row["clients"]), int(row["bad_clients"]),
                 tuple(int(n) for n in row["buckets"]),
             )  # fmt: skip
+            rows[key] = plus(rows.get(key), counts)  # two backends have requests of no class
         return Telemetry(
             view=seen,
             since=float(answer["since"]),
@@ -99,8 +103,9 @@ def telemetry(answer: Mapping[str, Any], node: str, app: str, received_at: float
             metrics=metrics(answer.get("metrics") or ""),
             metrics_of=answer.get("metrics_of"),
             bad=tuple(answer.get("samples", ())),
+            resources={name: float(held) for name, held in answer.get("resources", {}).get(app, {}).items()},
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"reading the counters of {node}"
         raise Unreachable(what, f"they make no sense ({error!r})", "Look at its log.") from error
 

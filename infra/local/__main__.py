@@ -187,7 +187,7 @@ def _parser() -> argparse.ArgumentParser:
     bring_up = commands.add_parser("up", help="start mongod, a git server and the nodes of the environments")
     bring_up.add_argument("--environments", type=Path, default=Path("environments"), help="folder of the environments")
     bring_up.add_argument("--apps", type=Path, default=Path("apps"), help="folder of the applications")
-    bring_up.add_argument("--program", type=Path, default=Path("controller/node/program.py"), help="the node program")
+    bring_up.add_argument("--program", type=Path, default=Path("build/node.pyz"), help="the node program, packed")
     bring_up.add_argument("--only", action="append", metavar="ENVIRONMENT", help="this environment; may be repeated")
     bring_up.add_argument("--detach", action="store_true", help="leave the platform in the background")
     bring_up.set_defaults(act=_up)

@@ -3,7 +3,7 @@
 One folder holds everything that is kept; the sockets are elsewhere, because the path of a Unix socket is at most 107
 bytes long:
 
-    ROOT/program.py, .pyc         the node program, as this platform runs it
+    ROOT/node.pyz                 the node program, as this platform runs it
     ROOT/keys/build.key           the key that signs manifests; nodes know its public half
     ROOT/git/repository.git       where environment branches are pushed to
     ROOT/mongod/                  the far store of all environments

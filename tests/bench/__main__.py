@@ -6,6 +6,7 @@ Exit code 0 only if every promise was kept; 2 if one was not, 1 if something cou
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         world: World | None = None
         for name in wanted:
             say(f"{name} …")
+            loaded = os.getloadavg()[0]
             try:
                 if name in IN_A_WORLD:
                     world = world or stack.enter_context(opened(arguments.root))
@@ -46,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                     parts.append(measure_alone(arguments.root, arguments.runs or runs))
             except TROUBLES as trouble:
                 parts.append(Part(name, "could not be measured", broken=f"{type(trouble).__name__}: {trouble}"))
+            loads = f"{loaded:.1f} at the beginning, {os.getloadavg()[0]:.1f} at the end"
+            parts[-1].notes.append(f"Load average of this machine's {os.cpu_count()} cores: {loads}.")
             print(f"\n{parts[-1].table()}", flush=True)
             if world is not None and not set(IN_A_WORLD) & set(wanted[wanted.index(name) + 1 :]):
                 stack.close()  # what follows wants the machine for itself

@@ -19,7 +19,7 @@ from tests.bench.edges import FULL, NORMAL, NULL, Edge, free_port
 from tests.bench.progress import say
 from tests.bench.result import Line, Part, median
 
-SATURATED, STEADY = 3.0, 4.0
+SATURATED, STEADY = 2.5, 3.0
 """Seconds of each."""
 RATE = 1000
 BROKER = "mosquitto"

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import controller.node.program as node_program
 from controller.commands.orders import order
 from controller.demo.changes import Change
 from controller.demo.chronicle import Chronicle
 from controller.demo.forge import Forge
 from controller.keys import build_key
 from controller.model import Lane, Phase, Rollout
+from controller.node.pack import pack
 from controller.site import Site, load_site
 from controller.sources.webhook import signature
 from environments import Environment, from_folder
@@ -203,7 +203,7 @@ def opened(root: Path) -> Iterator[World]:
     say("bringing up six edge nodes, mongod and a git server")
     environment = from_folder(HERE / "environments", NAME)
     build_key(root / "platform" / "keys")
-    platform = up(root / "platform", [environment], Path(node_program.__file__), SOURCES / "apps")
+    platform = up(root / "platform", [environment], pack(root / "node.pyz"), SOURCES / "apps")
     world = None
     try:
         forge = Forge(root / "clone")

@@ -111,7 +111,9 @@ def killed_at(place: Place, row: str, ends: Phase) -> None:
     place.start("-m", "tests.faults.dying", row)
     assert place.process is not None
     assert place.process.wait(90) == -9, "it died of something else"
+    last = place.chronicle.read().standing.last_row
     place.start()
+    wait("the next one leads", lambda: any(r.kind == rows.LEAD for r in place.chronicle.read().rows[last:]))
     try:
         rollout = ended(place, commit, ends)
         wait("git is told", place.owes_nothing, 60)

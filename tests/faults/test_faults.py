@@ -454,7 +454,7 @@ def test_frozen_nodes_stay_past_their_deadline_without_a_controller_until_a_pers
     assert rollout.t0 is not None
     deadline = rollout.t0 + rollout.budget.end
     wait("the deadline", lambda: place.node("bos-a")["frozen"])
-    assert boottime() >= deadline
+    assert boottime() >= deadline - 1, "a node's deadline is early by what its answers took, never late"
     app = place.node("bos-a")
     assert (app["running"], app["ready"]) == (candidate(rollout), True)
     with place.controller():

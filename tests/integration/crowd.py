@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import random
 import socket
 import threading
 import time
@@ -23,7 +24,10 @@ class Served:
 
 
 class Crowd:
-    """A thread for each address, which asks for one item after the other at a steady pace."""
+    """A thread for each address, which asks for one item after the other at a steady pace.
+
+    Which items is drawn, not counted up: beside a balancer that goes round, every second one would be one server's.
+    """
 
     def __init__(self, per_second: float = 20.0) -> None:
         self._pace = 1 / per_second
@@ -55,9 +59,9 @@ class Crowd:
             thread.join(10)
 
     def _ask(self, address: str) -> None:
-        connection, number = http.client.HTTPConnection(address, timeout=4), 0
+        connection, draw = http.client.HTTPConnection(address, timeout=4), random.Random(address)
         while not self._stop.wait(self._pace):
-            number += 1
+            number = draw.randrange(1, 1000)
             sent = time.clock_gettime(time.CLOCK_BOOTTIME)
             try:
                 connection.request("GET", f"/items/{number}", headers={"X-Client-Id": f"c{number % 40}"})

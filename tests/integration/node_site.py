@@ -25,11 +25,16 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from controller.node import program
+from controller.node.__main__ import main
+from controller.node.client import ask_serve
+from controller.node.errors import Failed
+from controller.node.journal import boottime
+from controller.node.manifest import artifact_digest, canonical, config_digest, release_digest, sha256
+from controller.node.pack import pack
 
 Json = dict[str, Any]
 KEY = Ed25519PrivateKey.generate()
-PROGRAM = str(Path(program.__file__))
+PROGRAM = str(pack(Path(__file__).parents[2] / "build" / "node.pyz"))
 
 # The application: everything it does beyond serving is asked for by its settings.
 APP = """
@@ -114,11 +119,11 @@ class Made:
         self.blobs = {hashlib.sha256(blob).hexdigest(): blob for blob in (self.tree, self.dependencies)}
         tree_hex, dependencies_hex = self.blobs
         config = {"name": name, **wants}
-        artifact = program.artifact_digest("toy", tree_hex, program.sha256(lock))
-        self.digest = program.release_digest(artifact, program.config_digest(config))
+        artifact = artifact_digest("toy", tree_hex, sha256(lock))
+        self.digest = release_digest(artifact, config_digest(config))
         self.manifest: Json = {
             "schema": "turnabout/manifest/1", "app": "toy", "release": self.digest, "artifact_digest": artifact,
-            "config_digest": program.config_digest(config), "commit": "c" * 40, "lock": program.sha256(lock),
+            "config_digest": config_digest(config), "commit": "c" * 40, "lock": sha256(lock),
             "blobs": {"tree": {"sha256": tree_hex, "bytes": len(self.tree)},
                       "dependencies": {"sha256": dependencies_hex, "bytes": len(self.dependencies)}},
             "start": ["python", "apps/toy/main.py", "--config", "{config}"], "stop_seconds": stop_seconds,
@@ -131,11 +136,11 @@ class Made:
 
     def sign(self, key: Ed25519PrivateKey = KEY) -> None:
         signed = {name: value for name, value in self.manifest.items() if name != "signature"}
-        self.manifest["signature"] = "ed25519:" + key.sign(program.canonical(signed)).hex()
+        self.manifest["signature"] = "ed25519:" + key.sign(canonical(signed)).hex()
 
     def tar(self, blobs: bool = True) -> bytes:
         out = io.BytesIO()
-        files = [("manifest.json", program.canonical(self.manifest))]
+        files = [("manifest.json", canonical(self.manifest))]
         files += [(f"blobs/{name}", blob) for name, blob in self.blobs.items()] if blobs else []
         with tarfile.open(fileobj=out, mode="w") as tar:
             for name, content in files:
@@ -200,7 +205,7 @@ class Site:
         """The node program answers."""
         try:
             return bool(self.status())
-        except program.Failed:
+        except Failed:
             return False
 
     def stop(self, number: int = signal.SIGTERM) -> None:
@@ -219,7 +224,7 @@ class Site:
         arguments = [str(self.root), *map(str, argv)]
         if argv[0] not in ("stage", "serve", "supervise"):
             with contextlib.redirect_stdout(io.StringIO()) as said:
-                code = program.main(arguments)
+                code = main(arguments)
             return code, json.loads(said.getvalue())
         command = [sys.executable, "-I", "-S", PROGRAM, *arguments]
         done = subprocess.run(command, input=stdin, capture_output=True, timeout=60, check=False)
@@ -237,7 +242,7 @@ class Site:
         boot: str | None = None,
         expires: float = 30,
     ) -> tuple[int, Json]:
-        now = program.boottime()
+        now = boottime()
         return self.verb(
             "activate", made.digest, "--token", token, "--base", base.digest if base else "none", "--boot",
             boot or self.boot_file.read_text(), "--until", now + seconds, "--expires", now + expires,
@@ -251,7 +256,7 @@ class Site:
         return self.verb("revert", token, "--generation", self.generation, "--reason", "asked", *more)
 
     def traffic(self, token: str, seconds: float, *weights: str) -> tuple[int, Json]:
-        until = program.boottime() + seconds
+        until = boottime() + seconds
         boot = self.boot_file.read_text()
         return self.verb(
             "traffic", *weights, "--token", token, "--boot", boot, "--until", until, "--expires", until,
@@ -268,7 +273,7 @@ class Site:
     # ---- what is seen
 
     def status(self) -> Json:
-        status: Json = program.ask_serve(program.Node(self.root), {"verb": "status"})["status"]
+        status: Json = ask_serve(str(self.root), {"verb": "status"})["status"]
         return status
 
     def app(self) -> Json:

@@ -27,7 +27,7 @@ from controller.demo.chronicle import Chronicle
 from controller.keys import build_key
 from controller.loop import EnvironmentLoop, Parts
 from controller.model import Phase, Rollout
-from controller.node import program as node_program
+from controller.node.pack import pack
 from controller.site import Site, load_site
 from environments import Environment, from_folder
 from infra.local.platform import Platform, up
@@ -164,7 +164,7 @@ class Place:
     def stop(self) -> int:
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def log(self) -> list[Json]:
         """What the controller told people: one line each."""
@@ -325,7 +325,7 @@ def begin(root: Path, overlays: dict[str, str]) -> Small:
         (sources / "environments" / f"{name}.toml").write_text(f'branch = "{name}"\n{overlay}')
     environments = [from_folder(sources / "environments", name) for name in overlays]
     build_key(root / "platform" / "keys")
-    platform = up(root / "platform", environments, Path(node_program.__file__), sources / "apps", far_store=False)
+    platform = up(root / "platform", environments, pack(root / "node.pyz"), sources / "apps", far_store=False)
     try:
         return furnish(root, platform, sources, tuple(overlays))
     except BaseException:

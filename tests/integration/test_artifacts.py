@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import importlib
 import io
 import json
 import os
@@ -26,6 +25,8 @@ from controller.artifacts.store import ArtifactStore
 from controller.errors import Refused, Unreachable
 from controller.keys import BuildKey, build_key
 from controller.model import AppRelease
+from controller.node import manifest as node_manifest
+from controller.node.pack import pack
 from controller.sources.git import GitSource
 
 RELEASE = """\
@@ -48,7 +49,6 @@ kind = "share"
 bad = { status = "5xx", or = "reset" }
 """
 SETTINGS = {"greeting": "hello", "retries": 3}
-NODE_PROGRAM = Path(__file__).parents[2] / "controller" / "node" / "program.py"
 
 
 def git(folder: Path, *argv: str) -> str:
@@ -345,13 +345,12 @@ def test_an_application_without_a_folder_gets_one_sentence(shop: Shop) -> None:
 # ---- the other side of the contract -------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not NODE_PROGRAM.exists(), reason="the node program is not here yet")
 def test_a_node_stages_what_was_built(shop: Shop, tmp_path: Path) -> None:
-    program = importlib.import_module("controller.node.program")
+    program = pack(tmp_path / "node.pyz")
     release = shop.release(shop.commits())
     manifest = shop.store.ensure(release)
-    assert program.canonical(manifest) == manifests.canonical(manifest)
-    assert program.config_digest(SETTINGS) == release.config_digest
+    assert node_manifest.canonical(manifest) == manifests.canonical(manifest)
+    assert node_manifest.config_digest(SETTINGS) == release.config_digest
     root = tmp_path / "node"
     root.mkdir()
     facts = {
@@ -362,7 +361,7 @@ def test_a_node_stages_what_was_built(shop: Shop, tmp_path: Path) -> None:
     (root / "node.json").write_text(json.dumps(facts))
 
     def stage(*blobs: str) -> dict[str, Any]:
-        command = [sys.executable, "-I", "-S", str(NODE_PROGRAM), str(root), "stage", release.digest]
+        command = [sys.executable, "-I", "-S", str(program), str(root), "stage", release.digest]
         done = subprocess.run(command, input=shop.store.bundle(release.digest, blobs), capture_output=True, check=False)
         answer: dict[str, Any] = json.loads(done.stdout)
         assert done.returncode == 0, answer

@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 from pymongo import MongoClient
 
-from controller.node.program import artifact_digest, canonical, config_digest, release_digest
+from controller.node.manifest import artifact_digest, canonical, config_digest, release_digest
+from controller.node.pack import pack
 from environments import from_folder
 from infra.local import layout
 from infra.local.layout import BadApp
@@ -37,7 +38,7 @@ from infra.local.servers import (
 from infra.outputs import NodeOutput, Outputs, from_json
 
 HERE = Path(__file__).resolve().parents[2]
-PROGRAM = HERE / "controller" / "node" / "program.py"
+PROGRAM = pack(HERE / "build" / "node.pyz")
 BASE = """
 poll_seconds = 2
 [budget]
@@ -315,8 +316,8 @@ def test_an_application_that_says_nothing_of_its_ports_is_refused(environments: 
 
 
 def test_a_program_that_is_missing_is_named(environments: Path, tmp_path: Path) -> None:
-    with pytest.raises(ServerMissing, match=r"nowhere\.py is missing; name the file of the node program"):
-        up(tmp_path / "local", [from_folder(environments, "small")], tmp_path / "nowhere.py", HERE / "apps")
+    with pytest.raises(ServerMissing, match=r"nowhere\.pyz is missing; make it with `python -m"):
+        up(tmp_path / "local", [from_folder(environments, "small")], tmp_path / "nowhere.pyz", HERE / "apps")
     assert not layout.run_folder(tmp_path / "local").exists()
 
 

@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from controller.node import program
+from controller.node.journal import boottime
+from controller.node.manifest import canonical
 from tests.integration.node_site import APP, PROGRAM, Json, Made, Site, alive, eventually, tar_of
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the node program is for Linux")
@@ -68,7 +69,7 @@ def test_the_manifest_comes_first_and_names_what_is_missing(cold: Site) -> None:
     assert cold.stage(NEW)[1]["staged"] is True
     assert cold.stage(NEW, blobs=False)[1]["staged"] is True  # said again, done already
     place = cold.root / "store" / "releases" / NEW.digest[7:]
-    assert (place / "manifest.json").read_bytes() == program.canonical(NEW.manifest)
+    assert (place / "manifest.json").read_bytes() == canonical(NEW.manifest)
     assert list((place / "tree/apps/toy/__pycache__").glob("main.*.pyc")), "byte-compiled at stage time"
     # Another release with the same blobs (its config differs) needs its manifest only.
     assert cold.stage(Made("new", extra=1), blobs=False)[1]["staged"] is True
@@ -309,20 +310,24 @@ def test_a_candidate_that_crashes_goes_back_at_once_and_is_harmful(site: Site) -
     site.stage(crashing)
     assert site.activate(crashing, "r1", OLD)[0] == 0
     went = eventually(lambda: site.app()["went_back"])
-    assert (went["digest"], went["harm"], went["token"]) == (crashing.digest, True, "r1")
+    assert (went["digest"], went["harm"], went["token"], went["kind"]) == (crashing.digest, True, "r1", "exit")
     assert "code 7" in went["reason"] and "cannot go on: crashing" in went["reason"]
     site.serves(OLD)
     assert site.app()["harmful"] == [crashing.digest]
 
 
-def test_a_candidate_that_goes_deaf_goes_back_and_is_harmful(site: Site) -> None:
+def test_a_candidate_that_goes_deaf_goes_back_and_whose_harm_it_was_is_not_said(site: Site) -> None:
     site.activate(NEW, "r1", OLD)
     site.serves(NEW)
+    assert 0 < site.app()["ready_since"] <= boottime()
     (site.root / "data" / "toy" / "sick").touch()
     went = eventually(lambda: site.app()["went_back"])
     (site.root / "data" / "toy" / "sick").unlink()
-    assert (went["digest"], went["harm"]) == (NEW.digest, True)
+    assert (went["digest"], went["harm"], went["kind"]) == (NEW.digest, False, "unready")
     site.serves(OLD)
+    assert site.app()["harmful"] == []
+    assert site.revert("r1", "--harm")[0] == 0  # the controller has seen both arms
+    assert (site.app()["harmful"], site.app()["went_back"]["harm"]) == ([NEW.digest], True)
 
 
 def test_a_candidate_that_never_gets_ready_waits_for_the_deadline(site: Site) -> None:
@@ -421,7 +426,7 @@ def test_a_manifest_altered_in_the_store_is_no_longer_staged(site: Site) -> None
     path = site.root / "store" / "releases" / NEW.digest[7:] / "manifest.json"
     manifest = json.loads(path.read_bytes())
     path.unlink()
-    path.write_bytes(program.canonical(manifest | {"start": ["/bin/sh"]}))
+    path.write_bytes(canonical(manifest | {"start": ["/bin/sh"]}))
     assert error_of(site.activate(NEW, "r1", OLD)) == (3, "not staged")
 
 
@@ -532,7 +537,10 @@ def test_observe_needs_the_token_and_tells_state_counts_and_metrics_in_one_answe
     assert pulled["metrics"] == 'release_named{name="old"} 1\n'
     assert (pulled["metrics_of"], pulled["apps"]["toy"]["running"]) == (OLD.digest, OLD.digest)
     assert (pulled["events"]["rows"], pulled["samples"], pulled["balancer"]) == ([], [], None)
-    assert pulled["since"] < pulled["boottime"] <= program.boottime()
+    held = pulled["resources"]["toy"]
+    assert 1 << 20 < held["rss_bytes"] < 1 << 30
+    assert held["threads"] >= 1 and held["open_files"] >= held["sockets"] >= 1
+    assert pulled["since"] < pulled["boottime"] <= boottime()
     code, said = site.verb("observe")
     assert code == 0 and set(said) == set(pulled) | {"ok", "error"}
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -230,25 +232,17 @@ def test_a_node_that_cannot_be_looked_at_ends_the_attempt_and_a_second_time_a_pe
 # ---- people ---------------------------------------------------------------------------------------------------------
 
 
-def test_abort_in_flight_leaves_git_alone(place: Place) -> None:
-    commit = place.change("Shorter", toy.good("shorter"))
-    place.until(commit, Phase.WATCHING)
-    code, said = place.turnabout("abort", "one", "--reason", "wrong customer list")
-    assert code == 0
-    assert said.startswith("one: aborted: traffic off, then nodes back to last good; git stays as it is.\n")
-    rollout = place.until(commit, Phase.HELD)
-    assert rollout.why == "ann aborted it: wrong customer list"
-    all_back(place, rollout)
-    assert place.head() == commit
-    assert waits(place, "toy", "taken back by an operator")
-    assert place.turnabout("abort", "one", "--reason", "again") == (
-        2, "Nothing to abort in one: no rollout is in flight and the last is closed.\n",
-    )  # fmt: skip
+def newest_promoted(place: Place) -> Rollout:
+    """The rollout that the test before left promoted, or one made now."""
+    last = place.chronicle.read().standing.rollout
+    if last is not None and last.phase is Phase.PROMOTED and last.settled and last.commit == place.head():
+        return last
+    return place.until(place.change("Longer", toy.good("longer")), Phase.PROMOTED)
 
 
 def test_abort_after_promotion_takes_it_back_within_seconds_and_no_zone_stands_empty(place: Place) -> None:
-    commit = place.change("Longer", toy.good("longer"))
-    promoted = place.until(commit, Phase.PROMOTED)
+    promoted = newest_promoted(place)
+    commit = promoted.commit
     began = time.clock_gettime(time.CLOCK_BOOTTIME)
     assert place.turnabout("abort", "one", "--reason", "the customer objects")[0] == 0
     rollout = place.until(commit, Phase.HELD)
@@ -267,6 +261,22 @@ def test_abort_after_promotion_takes_it_back_within_seconds_and_no_zone_stands_e
     assert place.run(base(promoted), promoted.lanes[0].nodes)
     assert "it costs too much" in reverted_in_git(place, rollout)
     assert candidate(rollout) in place.chronicle.read().standing.quarantine
+
+
+def test_abort_in_flight_leaves_git_alone(place: Place) -> None:
+    commit = place.change("Shorter", toy.good("shorter"))
+    place.until(commit, Phase.WATCHING)
+    code, said = place.turnabout("abort", "one", "--reason", "wrong customer list")
+    assert code == 0
+    assert said.startswith("one: aborted: traffic off, then nodes back to last good; git stays as it is.\n")
+    rollout = place.until(commit, Phase.HELD)
+    assert rollout.why == "ann aborted it: wrong customer list"
+    all_back(place, rollout)
+    assert place.head() == commit
+    assert waits(place, "toy", "taken back by an operator")
+    assert place.turnabout("abort", "one", "--reason", "again") == (
+        2, "Nothing to abort in one: no rollout is in flight and the last is closed.\n",
+    )  # fmt: skip
 
 
 def test_a_hold_lets_nothing_start_and_ends_what_is_in_flight_until_it_is_resumed(place: Place) -> None:
@@ -350,8 +360,30 @@ def test_a_second_controller_refuses(place: Place) -> None:
     )
 
 
-def test_the_ledger_is_whole_and_the_controller_ends_when_it_is_asked_to(place: Place) -> None:
+def test_reading_and_planning_beside_a_running_controller(place: Place) -> None:
+    code, said = place.turnabout("doctor")
+    assert code == 0, said
+    assert [line[:3] for line in said.splitlines()] == ["ok "] * len(said.splitlines())
+    assert "5 answer" in said
+    code, said = place.turnabout("plan", "one")
+    assert (code, said.splitlines()[-1]) == (0, "  nothing to do: it runs what its branch wants")
+    code, said = place.turnabout("promote", "one", "one")
+    assert (code, said) == (
+        1, "promoting one to one: it promotes from nowhere. See promotes_from in environments/one.toml.\n",
+    )  # fmt: skip
+
+
+def test_a_controller_leads_from_a_whole_ledger_only(place: Place) -> None:
     code, said = place.turnabout("history", "one", "--verify")
     assert code == 0
     assert re.fullmatch(r"one: \d+ rows, every hash follows\.\n", said)
     assert place.stop() == 0
+    ledger = place.site.ledger("one")
+    with closing(sqlite3.connect(ledger)) as db, db:
+        db.execute("DROP TRIGGER append_only_update")
+        db.execute("UPDATE rows SET at = at + 1 WHERE n = 7")
+    assert place.turnabout("run") == (
+        1,
+        f"leading one: row 7 of {ledger} does not follow from the one before it. "
+        "It was changed by hand or is damaged: restore it from a copy.\n",
+    )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from controller import rows
 from controller.model import CLOSED, Cause, Phase, Rollout
-from controller.node import program
+from controller.node import promises as program
 from controller.rows import Row
 from tests.model.world import World
 

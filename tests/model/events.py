@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from controller.node import program
+from controller.node import promises as program
 from tests.model.world import Message, World
 
 Event = tuple[str, ...]

@@ -15,8 +15,9 @@ import pytest
 from controller import decide, plan, record, rows, steps
 from controller.errors import Unreachable
 from controller.model import Action, AppView, Confirm, Lane, NodeView, Observation, Outcome, Phase, Rollout
-from controller.node import program
-from controller.node.program import AppState, Command, Facts
+from controller.node import promises as program
+from controller.node.errors import Refused
+from controller.node.promises import AppState, Command, Facts
 from controller.standing import fold
 from tests.model.ledgers import MemoryLedger
 
@@ -67,7 +68,7 @@ def boot(patch: pytest.MonkeyPatch) -> None:
 def ended_tokens(patch: pytest.MonkeyPatch) -> None:
     def belongs(state: AppState, command: Command, boot: str) -> None:
         if command.boot != boot:
-            raise program.Refused("other boot", "", state)
+            raise Refused("other boot", "", state)
 
     patch.setattr(program, "_belongs", belongs)
 
@@ -149,7 +150,7 @@ def confirm_thaws(patch: pytest.MonkeyPatch) -> None:
 
     def confirm(state: AppState, command: Command, now: float, boot: str, facts: Facts) -> AppState:
         if state.frozen:
-            raise program.Refused("frozen", "", state)
+            raise Refused("frozen", "", state)
         return real(state, command, now, boot, facts)
 
     patch.setitem(program._RECEIVERS, "confirm", confirm)

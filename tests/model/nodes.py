@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from controller.model import Action, Activate, AppView, Confirm, NodeView, Promise, Return, Revert, Stage, Traffic
-from controller.node import program
+from controller.node import promises as program
+from controller.node.errors import Refused
 
 WATCHDOG = 2.0
 """Seconds after which the supervisor kills a node program that hangs."""
@@ -54,7 +55,7 @@ class Node:
             return None
         try:
             state = program.receive(self.state, command(action, generation), self.boottime(now), self.boot, self.facts)
-        except program.Refused as refusal:
+        except Refused as refusal:
             self.follow(refusal.state or self.state)
             return refusal.kind
         self.follow(state)

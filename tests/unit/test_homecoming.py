@@ -8,7 +8,11 @@ from typing import cast
 
 import pytest
 
-from controller.node import program
+from controller.node import balancer as balancer_module
+from controller.node.balancer import Balancer
+from controller.node.counting import Events
+from controller.node.journal import boottime
+from controller.node.wires import Loop
 
 FACTS = {"socket": "/none", "backends": {"mqtt": {"mode": "tcp"}, "http": {"mode": "http"}}}
 
@@ -46,14 +50,14 @@ class Haproxy:
 
 
 def test_whoever_came_during_a_drain_reconnects_after_it_and_nobody_else() -> None:
-    haproxy, events = Haproxy(), program.Events()
-    balancer = program.Balancer(cast("program.Loop", haproxy), FACTS, events)
+    haproxy, events = Haproxy(), Events()
+    balancer = Balancer(cast("Loop", haproxy), FACTS, events)
     balancer.wanted = {"mqtt/bos-a": 0, "mqtt/bos-b": 100}
-    events.note(b"tcp|mqtt|bos-b|10.0.0.1:1|1|--|long there|start|", program.boottime() - 60)
+    events.note(b"tcp|mqtt|bos-b|10.0.0.1:1|1|--|long there|start|", boottime() - 60)
     balancer.look()
     assert haproxy.weights["bos-a"] == 0
     # Thrown off another balancer of the zone: this one has never seen it before.
-    events.note(b"tcp|mqtt|bos-b|10.0.0.2:1|1|--|displaced|start|", program.boottime())
+    events.note(b"tcp|mqtt|bos-b|10.0.0.2:1|1|--|displaced|start|", boottime())
     haproxy.sessions = {"0x1": "10.0.0.1:1", "0x2": "10.0.0.2:1"}
     balancer.wanted, haproxy.up = {"mqtt/bos-a": 100, "mqtt/bos-b": 100}, False
     balancer.look()
@@ -66,9 +70,9 @@ def test_whoever_came_during_a_drain_reconnects_after_it_and_nobody_else() -> No
 
 def test_devices_of_a_server_that_died_come_back_once_it_is_sure_to_be_up(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr(program, "boottime", lambda: now)
-    haproxy, events = Haproxy(), program.Events()
-    balancer = program.Balancer(cast("program.Loop", haproxy), FACTS, events)
+    monkeypatch.setattr(balancer_module, "boottime", lambda: now)
+    haproxy, events = Haproxy(), Events()
+    balancer = Balancer(cast("Loop", haproxy), FACTS, events)
     balancer.wanted = {"mqtt/bos-a": 100, "mqtt/bos-b": 100}
     events.note(b"tcp|mqtt|bos-a|10.0.0.1:1|1|--|d1|start|", now)
     events.note(b"tcp|mqtt|bos-b|10.0.0.2:1|1|--|long there|start|", now - 60)
@@ -80,7 +84,7 @@ def test_devices_of_a_server_that_died_come_back_once_it_is_sure_to_be_up(monkey
     haproxy.on, haproxy.sessions = {"bos-a": 0, "bos-b": 2}, {"0x1": "10.0.0.1:2", "0x2": "10.0.0.2:1"}
     balancer.look()
     assert shut(haproxy) == []
-    now += program.Balancer.SURE
+    now += Balancer.SURE
     balancer.look()
     balancer.look()
     assert shut(haproxy) == ["shutdown session 0x1"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from controller.model import AppRelease, AppView, Check, Lane, NodeView
-from controller.samples import Sample, Telemetry, sample
+from controller.samples import Counts, Sample, Telemetry, sample, slow_above
 from controller.verdict import Judgement, look
 
 SILENCE = Check("silence", "missing_events", events="committed", per="connected")
@@ -35,13 +35,34 @@ def evidence(looks: Iterable[tuple[Counted, Counted]]) -> float:
 
 
 def test_devices_that_have_just_come_are_not_silent() -> None:
-    came_at_once = [((0, 0), (100, 20)), ((0, 0), (110, 20)), ((0, 20), (120, 20)), ((10, 20), (130, 20))]
-    assert evidence(came_at_once) < 1.5
+    control = [(10.0 * second, 20.0) for second in range(12)]
+    came_at_once = [(0.0, 0.0)] * 5 + [(0.0, 20.0)] * 2 + [(10.0 * second, 20.0) for second in range(5)]
+    assert evidence(zip(came_at_once, control, strict=True)) < 2
 
 
 def test_devices_that_stay_and_are_not_heard_are_found_in_a_few_looks() -> None:
-    silent = [((0, 20), (100 + 10 * second, 20)) for second in range(4)]
+    silent = [((0.0, 20.0), (100 + 10.0 * second, 20.0)) for second in range(7)]
     assert evidence(silent) > PROOF
+
+
+def test_looks_that_are_not_equally_far_apart_are_no_silence() -> None:
+    """The canary was seen every second, the control every third: as much was heard of both."""
+    state = Judgement()
+    for second in range(20):
+        seen = second % 3 == 0
+        control = {"bos-b": {"committed": 10.0 * second, "connected": 20.0}} if seen else {}
+        canary = {"bos-a": {"committed": 10.0 * second, "connected": 20.0}}
+        seconds = {"bos-a": 1.0, "bos-b": 3.0 if seen else 0.0}
+        state = look(state, LANE, Sample("mqtt", float(second), (), canary, control, seconds))
+    assert state.evidence["silence"].value < 2
+
+
+def test_how_long_a_device_stayed_is_not_how_slow_its_server_is() -> None:
+    requests = Counts(1000, 0, 1000, 0, (990, 10, 0))
+    sessions = Counts(200, 0, 200, 0, (0, 0, 0))
+    view = NodeView("bos-b", 1.0, "boot", 1.0, {})
+    events = {("bos-b", "/v1"): requests, ("bos-b", "other"): sessions}
+    assert slow_above(LANE, {"bos-b": Telemetry(view, 0.0, (1.0, 2.0), events)}) == 1.0
 
 
 def telemetry(node: str, digest: str, metrics: Mapping[str, float], at: float) -> Telemetry:

@@ -7,7 +7,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.node.program import EDGES_MS, Events, canonical, config_digest, matches, release_digest, verify
+from controller.node.counting import EDGES_MS, Events, matches
+from controller.node.ed25519 import verify
+from controller.node.manifest import canonical, config_digest, release_digest
 
 RFC_8032 = [  # public key, message, signature (section 7.1, tests 1 to 3)
     (
@@ -155,6 +157,7 @@ def test_tcp_sessions_count_at_their_end_and_a_drain_of_our_own_is_not_bad() -> 
     counted.note(b"tcp|mqtt|bos-a|10.0.0.2:500|900|SD|d2|end|", 11.0)
     (row,) = counted.listed()
     assert (row["total"], row["bad"]) == (2, 1)
+    assert sum(row["buckets"]) == 0, "how long a device stayed is no latency"
 
 
 def test_the_end_of_an_old_session_does_not_forget_the_new_one() -> None:

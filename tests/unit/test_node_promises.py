@@ -9,17 +9,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from controller.node.program import (
+from controller.node.errors import Refused
+from controller.node.manifest import canonical
+from controller.node.promises import (
     REMEMBERED,
     AppState,
     Command,
     Facts,
     Lease,
     Promise,
-    Refused,
     Release,
     candidate_failed,
-    canonical,
     receive,
     restart,
     state_from_json,
@@ -181,11 +181,35 @@ def test_revert_of_a_confirmed_token_changes_nothing() -> None:
 
 
 def test_a_crash_goes_back_at_once_and_is_harm_but_a_reboot_is_none() -> None:
-    assert candidate_failed(PENDING, 120.0, "exit 1").harmful == (NEW,)
+    assert candidate_failed(PENDING, 120.0, "exit 1", "exit").harmful == (NEW,)
     assert wanted(candidate_failed(PENDING, 120.0, "exit 1")) == OLD
     for boot in ("b1", "b2"):
         after = restart(PENDING, 120.0, boot)
         assert (wanted(after), after.harmful, after.ended, after.boot) == (OLD, (), ("t1",), boot)
+
+
+def test_a_candidate_that_is_unready_goes_back_at_once_and_is_no_harm_yet() -> None:
+    after = candidate_failed(PENDING, 120.0, "not ready for 6 s", "unready")
+    assert (wanted(after), after.harmful, after.ended) == (OLD, (), ("t1",))
+    assert told(after, Command("revert", 5, "t1", reason="r", harm=True), 121.0).harmful == (NEW,)
+
+
+@pytest.mark.parametrize(
+    ("after", "kind"),
+    [
+        (timers(PENDING, 160.0), "deadline"),
+        (restart(PENDING, 120.0, "b1"), "restart"),
+        (restart(PENDING, 120.0, "b2"), "restart"),
+        (candidate_failed(PENDING, 120.0, "exited with code 1"), "exit"),
+        (candidate_failed(PENDING, 120.0, "not ready", "unready"), "unready"),
+        (candidate_failed(PENDING, 120.0, "no such file", "start"), "start"),
+        (told(PENDING, Command("revert", 5, "t1", reason="r")), "asked"),
+        (told(PENDING, Command("return", 5, "x", NEW, OLD)), "return"),
+    ],
+)
+def test_a_node_says_in_a_word_why_it_went_back(after: AppState, kind: str) -> None:
+    assert after.went_back is not None
+    assert (after.went_back.kind, after.went_back.harm) == (kind, kind == "exit")
 
 
 def test_only_the_last_tokens_are_remembered() -> None:

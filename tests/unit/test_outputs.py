@@ -29,7 +29,7 @@ def node(name: str = "bos-a", **changes: Any) -> NodeOutput:
 PLATFORM = Outputs(
     environment="prod",
     nodes=(node("bos-a"), node("bos-b", transport="ssh", address="10.80.2.11")),
-    program=("/usr/bin/python3", "-I", "-S", "/opt/turnabout/program.py"),
+    program=("/usr/bin/python3", "-I", "-S", "/opt/turnabout/node.pyz"),
     mongo_uri="mongodb://127.0.0.1:27117/?replicaSet=rs0",
     repository="git://127.0.0.1:9418/repository.git",
     trusted=("ab" * 32,),

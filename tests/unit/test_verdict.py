@@ -194,6 +194,7 @@ def test_silence_is_harm_and_the_sentence_says_of_what() -> None:
         sample(
             canary_metrics={"bos-a": {"committed": 10.0, "connected": 20.0}},
             control_metrics={"bos-b": {"committed": 20.0 * second, "connected": 20.0}},
+            at=float(second),
         )
         for second in range(12)
     ]
@@ -202,7 +203,7 @@ def test_silence_is_harm_and_the_sentence_says_of_what() -> None:
 
     assert found.outcome is Outcome.FAIL
     assert found.why.startswith(
-        "Committed came 0.00 times per connected and look on the candidate and 1.00 times on last good; evidence "
+        "Committed came 0.00 times a second per connected on the candidate and 1.00 times on last good; evidence over "
     )
 
 
