@@ -361,7 +361,13 @@ def spool_is_evidence(patch: pytest.MonkeyPatch) -> None:
 
 @without("what was spooled comes to the ledger before anything newer", "spooled rows")
 def spool_first(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(record.Record, "row", record.Record._append)
+    real = record.Record.rollout
+
+    def rollout(self: record.Record, decided: Rollout, event: str) -> str | None:
+        self._ahead = None
+        return real(self, decided, event)
+
+    patch.setattr(record.Record, "rollout", rollout)
 
 
 @without("a row follows the row that its writer read", "controllers and their ledger")
