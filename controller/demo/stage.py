@@ -43,14 +43,14 @@ class Stage:
     def open_chronicles(self) -> None:
         self.chronicles = {name: Chronicle(self.here.site, name) for name in ENVIRONMENTS}
 
-    def wait(self, what: str, seconds: float, look: Callable[[], T | None]) -> T:
+    def wait(self, what: str, seconds: float, look: Callable[[], T | None], every: float = 0.1) -> T:
         """What ``look`` finds, within ``seconds``. Raises Broken with what was waited for."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             found = look()
             if found is not None and found is not False:
                 return found
-            time.sleep(0.1)
+            time.sleep(every)
         raise Broken(f"{what} did not happen within {seconds:.0f} s.{self.last_words()}")
 
     def last_words(self) -> str:

@@ -26,7 +26,7 @@ from controller.site import Site, load_site
 from controller.sources.hook import install
 from environments import from_folder
 from infra.local.platform import Platform, up
-from infra.local.servers import start_git_daemon
+from infra.local.servers import start, start_git_daemon
 
 HERE = Path(__file__).parent
 ENVIRONMENTS = ("dev", "stage", "prod")
@@ -131,11 +131,7 @@ class World:
     # ---- processes ------------------------------------------------------------------------------------------------
 
     def _start(self, name: str, *argv: str) -> None:
-        log = (self.root / f"{name}.log").open("ab")
-        self.processes[name] = subprocess.Popen(
-            [sys.executable, *argv], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
-        log.close()
+        self.processes[name] = start(name, [sys.executable, *argv], self.root / f"{name}.log").process
 
     def stop(self) -> None:
         """Stop everything that was started, the controller first: nobody is left to be surprised."""
