@@ -130,7 +130,11 @@ def the_controller_is_killed(stage: Stage) -> str:
     if retried.number == rollout.number:
         raise Broken("The rollout that was in flight was promoted without being judged again.")
     record(stage, "killed", "prod", commit, rollout, pushed)
-    stage.columns["killed"] |= {"nodes_back_s": max(0.0, late), "harmed": float(served.get("harmed", 0))}
+    stage.columns["killed"] |= {
+        "verdict_s": None,
+        "nodes_back_s": max(0.0, late),
+        "harmed": float(served.get("harmed", 0)),
+    }
     stage.shown.append(("prod", retried.number))
     return f"the nodes went back alone, {max(0.0, late):.1f} s after their deadline; then retried and promoted"
 
