@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from controller.node import promises as program
+from tests.model.nodes import Node
 from tests.model.world import Message, World
 
 Event = tuple[str, ...]
@@ -92,6 +93,7 @@ def faults(world: World) -> Iterator[tuple[float, Event]]:
             yield 0.05, ("program stops", name)
         if node.answers and node.state.pending and node.running == node.state.pending.digest:
             yield 0.08, ("candidate dies", name)
+            yield 0.04, ("candidate falls unready", name)
 
 
 # ---- making it happen ---------------------------------------------------------------------------------------------
@@ -107,7 +109,7 @@ def second(world: World) -> bool:
     for node in world.nodes.values():
         node.second(world.now)
         if node.answers:
-            node.work()
+            node.work(world.now)
     return True
 
 
@@ -257,7 +259,7 @@ def process_moves(world: World, name: str) -> bool:
     node = world.nodes[name]
     if not node.answers or node.running == program.wanted(node.state):
         return False
-    node.work()
+    node.work(world.now)
     return True
 
 
@@ -302,12 +304,15 @@ def boots(world: World, name: str) -> bool:
     return True
 
 
-def candidate_dies(world: World, name: str) -> bool:
-    node = world.nodes[name]
-    if not node.answers or not node.state.pending or node.running != node.state.pending.digest:
-        return False
-    node.candidate_dies(world.now)
-    return True
+def candidate_fails(how: Callable[[Node, float], None]) -> Callable[[World, str], bool]:
+    def fail(world: World, name: str) -> bool:
+        node = world.nodes[name]
+        if not node.answers or not node.state.pending or node.running != node.state.pending.digest:
+            return False
+        how(node, world.now)
+        return True
+
+    return fail
 
 
 def orders(world: World, verb: str) -> bool:
@@ -354,7 +359,8 @@ HAPPENINGS: dict[str, Callable[..., bool]] = {
     "program stops": program_stops,
     "reboots": reboots,
     "loses power": loses_power,
-    "candidate dies": candidate_dies,
+    "candidate dies": candidate_fails(Node.candidate_dies),
+    "candidate falls unready": candidate_fails(Node.candidate_falls_unready),
     "orders": orders,
     "a newer commit": newer_commit,
 }
@@ -362,6 +368,6 @@ FAULTS = frozenset(
     {
         "crashes", "freezes", "machine reboots", "ledger away", "ledger loses an answer", "cuts the link",
         "ledger goes away with an answer", "answers slowly", "program dies", "program stops", "reboots", "loses power",
-        "candidate dies",
+        "candidate dies", "candidate falls unready",
     }
 )  # fmt: skip

@@ -28,7 +28,7 @@ class Node:
         self.boots, self.booted = 1, -100.0
         self.powered, self.stopped_at = True, float("inf")
         self.running: str | None = None
-        self.ready = False
+        self.ready, self.ready_since = False, float("-inf")
         self.state = program.AppState(boot=self.boot)
 
     @property
@@ -75,17 +75,17 @@ class Node:
             self.program_dies(now)
         if self.answers:
             self.follow(program.timers(self.state, self.boottime(now)))
-            self.work()
+            self.work(now)
 
-    def work(self) -> None:
+    def work(self, now: float) -> None:
         """The process comes one step nearer to what is wanted: stopped, then started, then ready."""
         wanted = program.wanted(self.state)
         if self.running != wanted and self.running is not None:
             self.running, self.ready = None, False
         elif self.running != wanted:
             self.running = wanted
-        else:
-            self.ready = self.running is not None
+        elif self.running is not None and not self.ready:
+            self.ready, self.ready_since = True, now
 
     # ---- what happens to it ---------------------------------------------------------------------------------------
 
@@ -107,6 +107,11 @@ class Node:
         self.running, self.ready = None, False
         self.follow(program.candidate_failed(self.state, self.boottime(now), "the candidate exited with code 1"))
 
+    def candidate_falls_unready(self, now: float) -> None:
+        """Whether that is the candidate's fault no node can say alone."""
+        self.ready = False
+        self.follow(program.candidate_failed(self.state, self.boottime(now), "it was not ready for 5 s", "unready"))
+
     def view(self, now: float, received_at: float) -> NodeView:
         """What it answers at ``now``; ``received_at`` is on the clock of who asked."""
         state, pending = self.state, self.state.pending
@@ -125,6 +130,8 @@ class Node:
             harmful=frozenset(state.harmful),
             staged=frozenset(self.staged),
             went_back=state.went_back.reason if state.went_back else "",
+            went_back_kind=state.went_back.kind if state.went_back else "",
+            ready_for=now - self.ready_since if self.ready else 0.0,
         )
         return NodeView(self.name, received_at, self.boot, self.boottime(now), {self.app: app}, dict(self.weights))
 

@@ -26,8 +26,8 @@ SPOOL = {
     "starts": 3.0, "freezes": 3.0, "decides": 5.0, "turn": 3.0, "cuts the link": 3.0,
 }  # fmt: skip
 NODES = {
-    "candidate dies": 6.0, "program dies": 4.0, "program stops": 4.0, "reboots": 4.0, "loses power": 4.0, "boots": 0.3,
-    "mends the link": 0.2, "cuts the link": 2.0,
+    "candidate dies": 6.0, "candidate falls unready": 6.0, "program dies": 4.0, "program stops": 4.0, "reboots": 4.0,
+    "loses power": 4.0, "boots": 0.3, "mends the link": 0.2, "cuts the link": 2.0,
 }  # fmt: skip
 PEOPLE = {"orders": 4.0}
 AGAIN = {"a newer commit": 4.0, "orders": 2.0}
