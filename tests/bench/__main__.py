@@ -1,6 +1,6 @@
 """``python -m tests.bench [--only PART] [--runs N]``: measure, print the tables, write ``build/bench.json``.
 
-Exit code 0 only if every promise was kept; 2 if one was not, 1 if something could not be measured.
+Exit code 0 only if every promise was kept; 2 if one was not, 1 if something could not be measured, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from controller.commands.exits import INTERRUPTED
 from infra.local.command import DONE, ERROR, NO, Parser
 from infra.local.ports import NoPortsLeft
 from infra.local.servers import ServerFailed, ServerMissing
@@ -79,4 +80,8 @@ def positive(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        say("interrupted; everything it started is stopped, and nothing was written")
+        sys.exit(INTERRUPTED)

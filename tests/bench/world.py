@@ -67,7 +67,11 @@ class Clients:
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(30)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
 
     def fate(self) -> Mapping[str, Any]:
         """What became of every acknowledged message. Stop first."""
