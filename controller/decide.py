@@ -339,6 +339,10 @@ def watching(rollout: Rollout, seen: Observation, now: float) -> Rollout:
         return turned
     if now < watch_end(rollout):
         return rollout
+    assert rollout.t0 is not None
+    if now > rollout.t0 + rollout.budget.end:  # whatever the last views say: no promise is open any more
+        why = "The watch could not be ended before the nodes' own deadline, so they have gone back."
+        return back(rollout, Cause.BLIND, why, "decided too late", now)
     verdict = seen.verdict
     if verdict is None or verdict.outcome is not Outcome.PASS:
         said = verdict.why if verdict is not None else "Nothing was measured."

@@ -280,6 +280,13 @@ def test_a_pass_at_the_end_of_the_watch_promotes() -> None:
     assert (promoted.why, promoted.short, promoted.verdict_at) == ("The judge says PASS.", "judge: PASS", NOW)
 
 
+def test_a_pass_after_the_nodes_own_deadline_promotes_nothing_whatever_the_last_views_say() -> None:
+    found = after(replace(WATCHED, t0=NOW - WATCHED.budget.end - 0.1), PASSED)
+
+    assert (found.phase, found.cause) == (Phase.REVERTING, Cause.BLIND)
+    assert found.why == "The watch could not be ended before the nodes' own deadline, so they have gone back."
+
+
 def test_a_pass_before_the_end_promotes_nothing() -> None:
     assert after(replace(WATCHED, watch_from=NOW - 59), PASSED).phase is Phase.WATCHING
 
