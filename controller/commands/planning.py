@@ -8,6 +8,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from controller import assemble
 from controller.commands.exits import DONE, NO, PERSON
@@ -158,14 +159,18 @@ def examinations(site: Site) -> list[tuple[str, Callable[[], str]]]:
         ("repository", lambda: f"{len(assemble.repository(site).heads())} branches"),
     ]
     for name in site.environments:
-        found.append((f"{name} outputs", lambda name=name: f"{len(site.outputs(name).nodes)} nodes"))  # type: ignore[misc]
-        found.append((f"{name} ledger", lambda name=name: whole(site, name)))  # type: ignore[misc]
-        found.append((f"{name} nodes", lambda name=name: reached(site, name)))  # type: ignore[misc]
+        found.append((f"{name} outputs", partial(declared, site, name)))
+        found.append((f"{name} ledger", partial(whole, site, name)))
+        found.append((f"{name} nodes", partial(reached, site, name)))
     return found
 
 
 def fail(sentence: str) -> str:
     raise LookupError(sentence)
+
+
+def declared(site: Site, name: str) -> str:
+    return f"{len(site.outputs(name).nodes)} nodes"
 
 
 def whole(site: Site, name: str) -> str:
