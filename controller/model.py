@@ -46,6 +46,7 @@ class Cause(StrEnum):
     HARM = "harm"
     BLIND = "blind"
     HOLD = "hold"
+    INCIDENT = "incident"
     ABORTED = "aborted"
     SUPERSEDED = "superseded"
 

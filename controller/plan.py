@@ -15,6 +15,8 @@ from environments import Environment, Fleet
 
 BLIND_TRIES = 2
 """A release that was given up without harm is tried once more, then held for a person."""
+LONGEST_REST = 600.0
+"""Seconds after which a release that met an incident is judged again at the latest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def plan(standing: Standing, release: Release, ground: Ground, now: float) -> Pl
         base = standing.promoted.get(app)
         if fleet is None or (base is not None and base.digest == wanted.digest):
             continue
-        reason = held(standing, wanted) or stopped(standing, ground)
+        reason = held(standing, wanted) or resting(standing, wanted, ground, now) or stopped(standing, ground)
         if reason:
             waits[app] = reason
         else:
@@ -90,13 +92,29 @@ def held(standing: Standing, wanted: AppRelease) -> str | None:
     """Why this very release is not tried."""
     bad = standing.quarantine.get(wanted.digest)
     if bad is not None:
-        return f"quarantined by rollout {bad.rollout}: {bad.why}"
+        said = f"quarantined by rollout {bad.rollout}: {bad.why}"
+        return f"{said} turnabout quarantine clear lets it be tried again"
     if wanted.digest in standing.aborted:
         return "taken back by an operator; turnabout retry tries it again"
     tries = standing.blind.get(wanted.digest, 0)
     if tries >= BLIND_TRIES:
         return f"given up {tries} times without a clear verdict; turnabout retry tries it again"
     return None
+
+
+def resting(standing: Standing, wanted: AppRelease, ground: Ground, now: float) -> str | None:
+    """Why a release that met an incident is not judged again just yet: it rests twice as long each time.
+
+    What is broken is outside it, so nobody but the rest itself can say when that is over; another release, which may
+    be what mends it, need not wait.
+    """
+    incident = standing.incidents.get(wanted.digest)
+    if incident is None or incident.clock != ground.clock:
+        return None
+    rest = min(LONGEST_REST, ground.environment.budget.watch * 2 ** min(incident.times - 1, 16))
+    if now - incident.at >= rest:
+        return None
+    return f"something outside it is broken: judged again {rest:.0f} s later, or at once after turnabout retry"
 
 
 def stopped(standing: Standing, ground: Ground) -> str | None:

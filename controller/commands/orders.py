@@ -1,7 +1,8 @@
-"""``approve abort hold resume retry revert``: what people ask for, as rows in the ledger.
+"""``approve abort hold resume retry revert quarantine``: what people ask for, as rows in the ledger.
 
 The row is the request and its audit in one: it is on disk when the command returns, whether a controller runs or not,
-and the controller that leads answers it at its next turn, or the next one that starts does.
+and the controller that leads answers it at its next turn, or the next one that starts does. Only a release that nodes
+do not keep any more is asked for in git, where it is rolled out from like any other.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ import getpass
 import json
 import os
 
-from controller import rows
+from controller import assemble, rows
 from controller.assemble import open_ledger
 from controller.commands.exits import DONE, NO
-from controller.model import IN_FLIGHT, Phase
+from controller.model import CLOSED, IN_FLIGHT, AppRelease, Phase
+from controller.past import promoted
 from controller.rows import Row
 from controller.site import Site
-from controller.standing import Standing, fold
+from controller.sources.commits import NotNeeded
+from controller.standing import Standing, fold, named
 
 SAYS = {
     "approve": "approved; it starts as soon as every node is ready",
@@ -26,6 +29,7 @@ SAYS = {
     "resume": "resumed: the branch's newest commit is looked at again",
     "retry": "asked again: what was held or quarantined is tried once more as soon as the branch asks for it",
     "revert": "reverted: traffic off, nodes back, a revert commit on the branch, and not tried again",
+    "clear": "cleared: it is tried again as soon as the branch asks for it",
 }
 
 
@@ -37,6 +41,10 @@ def give(args: argparse.Namespace, site: Site) -> int:
     """Append one order, if it makes sense where the environment stands now."""
     environment, verb = site.require(args.environment), args.command
     subject = getattr(args, "subject", "") or getattr(args, "to", "")
+    if verb == "quarantine":
+        verb = args.action
+    if verb == "revert" and subject and not at_hand(fold(open_ledger(site, environment).rows()), subject):
+        return restored(args, site, environment, subject)
     row = order(site, environment, verb, args.reason, subject)
     if isinstance(row, str):
         print(row)
@@ -71,15 +79,66 @@ def senseless(verb: str, subject: str, standing: Standing, environment: str) -> 
         return f"Nothing waits for an approval in {environment}."
     if verb == "resume" and standing.hold is None:
         return f"{environment} is not held."
-    if verb == "retry" and not (standing.quarantine or standing.blind or standing.aborted):
+    if verb == "retry" and not named(standing, ""):
         return f"Nothing is held or quarantined in {environment}."
-    if verb == "revert" and subject and rollout is not None:
-        bases = [lane.base for lane in rollout.lanes if lane.base is not None]
-        known = {name for base in bases for name in (base.commit, base.digest.removeprefix("sha256:"))}
-        if not any(name.startswith(subject.removeprefix("sha256:")) for name in known):
-            kept = ", ".join(sorted({base.commit[:7] for base in bases})) or "nothing"
-            return (
-                f"The nodes of {environment} keep {kept} to go back to at once, not {subject}. To go further back, "
-                f"revert in git on the branch of {environment}: that is a release like any other."
-            )
+    if verb == "clear" and not standing.quarantine:
+        return f"Nothing is quarantined in {environment}."
+    if verb in ("retry", "clear") and not named(standing, subject):
+        return f"Nothing that is held or quarantined in {environment} is {subject}: see turnabout status {environment}."
     return None
+
+
+# ---- going back further than nodes keep ---------------------------------------------------------------------------
+
+
+def at_hand(standing: Standing, subject: str) -> bool:
+    """Whether nodes still keep the release: the one before the newest rollout, to which they go back at once."""
+    rollout = standing.rollout
+    bases = [lane.base for lane in rollout.lanes if lane.base is not None] if rollout is not None else []
+    open_or_promoted = rollout is not None and rollout.phase not in CLOSED
+    return open_or_promoted and any(called(base, subject) for base in bases)
+
+
+def called(release: AppRelease, subject: str) -> bool:
+    """Whether ``subject`` begins the release's commit or digest."""
+    names = (release.commit, release.digest.removeprefix("sha256:"))
+    return any(name.startswith(subject.removeprefix("sha256:")) for name in names)
+
+
+def restored(args: argparse.Namespace, site: Site, environment: str, subject: str) -> int:
+    """Ask for an earlier release in git, and for none of what it takes the place of."""
+    ledger = open_ledger(site, environment)
+    standing = fold(ledger.rows())
+    ran = [one for one in promoted(ledger.rows()) if any(called(release, subject) for release in one)]
+    if not ran:
+        print(f"{environment} never ran {subject}: turnabout history {environment} lists what it did.")
+        return NO
+    wanted = [release for release in ran[-1] if called(release, subject)]
+    left = [now for release in wanted if (now := standing.promoted.get(release.app)) and now.digest != release.digest]
+    if not left and not standing.open_rollout:
+        print(f"{environment} runs {subject} now.")
+        return NO
+    if barred := [release for release in wanted if release.digest in standing.quarantine]:
+        print(f"{subject} is quarantined: {standing.quarantine[barred[0].digest].why}")
+        print(f"To try it all the same: turnabout quarantine clear {environment} {barred[0].commit[:7]} --reason WHY")
+        return NO
+    parts = assemble.shared(site)
+    for release in wanted:
+        parts.artifacts.ensure(release)
+    branch = assemble.policy(parts, environment, standing).branch
+    done = parts.releases.restore(environment, branch, wanted, f"{who()} reverted to it: {args.reason}")
+    if isinstance(done, NotNeeded):
+        print(done.why)
+        return NO
+    for release in left:
+        body = {"verb": "quarantine", "who": who(), "reason": args.reason, "subject": release.digest}
+        ledger.append(rows.ORDER, body, standing.generation)
+    apps = ", ".join(release.app for release in wanted)
+    if args.json:
+        answer = {"schema": "turnabout/restore/1", "environment": environment, "commit": done.commit}
+        print(json.dumps(answer | {"apps": [release.app for release in wanted]}))
+    else:
+        print(f"{environment}: {done.commit[:7]} asks for {apps} as in {wanted[0].commit[:7]} again.")
+        print("Nodes do not keep that release, so it is rolled out like any other.")
+        print(f"Watch it: turnabout watch {environment}")
+    return DONE

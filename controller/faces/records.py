@@ -191,6 +191,7 @@ def quarantine_json(entries: Iterable[Quarantined]) -> Iterable[dict[str, Any]]:
     for entry in entries:
         yield {
             "app": entry.app,
+            "commit": entry.commit,
             "digest": entry.digest,
             "artifact_digest": entry.artifact_digest,
             "config_digest": entry.config_digest,

@@ -17,7 +17,7 @@ from contextlib import closing
 import pytest
 
 from controller.keys import revert_key
-from controller.model import Phase, Rollout
+from controller.model import Cause, Phase, Rollout
 from controller.sources.gitcli import Git
 from infra.local.servers import ServerMissing, find_git_daemon, find_haproxy
 from tests.integration import toy
@@ -229,6 +229,27 @@ def test_a_node_that_cannot_be_looked_at_ends_the_attempt_and_a_second_time_a_pe
     assert place.until(commit, Phase.PROMOTED).number == last.number + 3
 
 
+def test_what_is_broken_outside_both_arms_is_no_harm_and_is_judged_again_when_that_is_over(place: Place) -> None:
+    words = place.small.root / "words"
+    words.write_text("hello")
+    reads = ("answer.py", "    return f", f"    open({str(words)!r}).close()\n    return f")
+    place.until(place.change("Look a word up", reads), Phase.PROMOTED)
+    commit = place.change("Look it up once more", toy.good("once more"))
+    watched = place.until(commit, Phase.WATCHING)
+    words.unlink()
+    rollout = place.reaches(watched.number, Phase.HELD)
+    assert rollout.cause is Cause.INCIDENT
+    said = r"Both arms are bad \(\d+ of \d+ on last good\): something outside them is broken\."
+    assert re.fullmatch(said, rollout.why), rollout.why
+    all_back(place, rollout)
+    rests = f"toy {commit[:7]} waits: something outside it is broken: judged again 4 s later"
+    assert waits(place, "toy", "something outside it is broken").startswith(rests)
+    assert not place.chronicle.read().standing.quarantine.keys() & {candidate(rollout)}
+    words.write_text("hello")
+    assert place.until(commit, Phase.PROMOTED).number > rollout.number
+    assert place.head() == commit, "git is left alone"
+
+
 # ---- people ---------------------------------------------------------------------------------------------------------
 
 
@@ -261,6 +282,42 @@ def test_abort_after_promotion_takes_it_back_within_seconds_and_no_zone_stands_e
     assert place.run(base(promoted), promoted.lanes[0].nodes)
     assert "it costs too much" in reverted_in_git(place, rollout)
     assert candidate(rollout) in place.chronicle.read().standing.quarantine
+
+
+def test_a_release_that_nodes_no_longer_keep_is_asked_for_in_git_and_rolled_out_as_the_same_bits(place: Place) -> None:
+    older = newest_promoted(place)
+    place.until(place.change("Wordier", toy.good("wordier")), Phase.PROMOTED)
+    left = place.until(place.change("Wordiest", toy.good("wordiest")), Phase.PROMOTED)
+
+    code, said = place.turnabout("revert", "one", "--to", older.commit[:9], "--reason", "too many words")
+    head = place.head()
+    assert (code, said) == (
+        0,
+        f"one: {head[:7]} asks for toy as in {older.commit[:7]} again.\n"
+        "Nodes do not keep that release, so it is rolled out like any other.\nWatch it: turnabout watch one\n",
+    )
+    again = place.until(head, Phase.PROMOTED)
+    assert candidate(again) == candidate(older), "nothing was built anew"
+    assert place.run(candidate(older), again.lanes[0].nodes)
+    message = place.message(head)
+    assert message.splitlines()[0] == f"Revert one to {older.commit[:12]}"
+    assert "ann reverted to it: too many words" in " ".join(message.split())
+    assert "Turnabout-Restored: toy sha256:" in message
+    code, said = place.turnabout("quarantine", "list", "one")
+    assert code == 0
+    assert left.commit[:7] in said
+    assert "ann reverted it: too many words" in said
+    assert place.turnabout("revert", "one", "--to", head[:9], "--reason", "again") == (
+        2, f"one runs {head[:9]} now.\n",
+    )  # fmt: skip
+    assert place.turnabout("revert", "one", "--to", left.commit[:9], "--reason", "no") == (
+        2,
+        f"{left.commit[:9]} is quarantined: ann reverted it: too many words\n"
+        f"To try it all the same: turnabout quarantine clear one {left.commit[:7]} --reason WHY\n",
+    )
+    code, said = place.turnabout("quarantine", "clear", "one", left.commit[:7], "--reason", "words are in again")
+    assert (code, said.splitlines()[0]) == (0, "one: cleared: it is tried again as soon as the branch asks for it.")
+    assert candidate(left) not in place.chronicle.read().standing.quarantine
 
 
 def test_abort_in_flight_leaves_git_alone(place: Place) -> None:

@@ -150,7 +150,7 @@ def test_harm_from_before_a_retry_is_forgiven_but_new_harm_is_not() -> None:
     [
         ({"verdict": verdict(Outcome.FAIL)}, Cause.HARM, "The judge says FAIL."),
         ({"verdict": verdict(Outcome.ERROR)}, Cause.BLIND, "The judge says ERROR."),
-        ({"verdict": verdict(Outcome.INCIDENT)}, Cause.HOLD, "The judge says INCIDENT."),
+        ({"verdict": verdict(Outcome.INCIDENT)}, Cause.INCIDENT, "The judge says INCIDENT."),
         ({"order": order("abort")}, Cause.ABORTED, "kim aborted it: the reason"),
         ({"order": order("revert")}, Cause.HARM, "kim reverted it: the reason"),
         ({"hold": order("hold")}, Cause.HOLD, "kim holds prod: the reason"),
@@ -424,6 +424,7 @@ def test_a_promotion_is_no_longer_turned_by_a_verdict_a_hold_or_a_newer_commit()
         (Cause.HARM, Phase.REVERTED),
         (Cause.BLIND, Phase.HELD),
         (Cause.HOLD, Phase.HELD),
+        (Cause.INCIDENT, Phase.HELD),
         (Cause.ABORTED, Phase.HELD),
         (Cause.SUPERSEDED, Phase.SUPERSEDED),
     ],
