@@ -174,7 +174,7 @@ def ordered(standing: Standing, row: Row) -> Standing:
     if order.verb == "quarantine":
         left = [release for release in standing.promoted.values() if release.digest == order.subject]
         number = standing.rollout.number if standing.rollout else 0
-        return shut_out(standing, left, number, f"{order.who} reverted it: {order.reason}")
+        return shut_out(standing, left, number, f"{order.who} reverted it: {order.reason}.")
     if order.verb == "clear":
         return freed(standing, named(standing, order.subject) & standing.quarantine.keys())
     if order.verb == "retry":

@@ -11,6 +11,7 @@ import argparse
 import getpass
 import json
 import os
+from collections.abc import Iterable
 
 from controller import assemble, rows
 from controller.assemble import open_ledger
@@ -72,9 +73,13 @@ def senseless(verb: str, subject: str, standing: Standing, environment: str) -> 
     """Why the order could change nothing, or None."""
     rollout = standing.rollout
     moving = rollout is not None and rollout.phase in IN_FLIGHT | {Phase.PENDING, Phase.STUCK, Phase.REVERTING}
-    promoted = rollout is not None and rollout.phase is Phase.PROMOTED
-    if verb in ("abort", "revert") and not (moving or promoted):
+    promoted_one = rollout is not None and rollout.phase is Phase.PROMOTED
+    if verb in ("abort", "revert") and not (moving or promoted_one):
         return f"Nothing to {verb} in {environment}: no rollout is in flight and the last is closed."
+    if verb in ("abort", "revert") and promoted_one and rollout is not None:
+        bases = [lane.base for lane in rollout.lanes if lane.base is not None]
+        if (barred := quarantined(standing, bases, environment)) is not None:
+            return barred
     if verb == "approve" and not (rollout is not None and rollout.phase in (Phase.PENDING, Phase.STUCK)):
         return f"Nothing waits for an approval in {environment}."
     if verb == "resume" and standing.hold is None:
@@ -85,6 +90,15 @@ def senseless(verb: str, subject: str, standing: Standing, environment: str) -> 
         return f"Nothing is quarantined in {environment}."
     if verb in ("retry", "clear") and not named(standing, subject):
         return f"Nothing that is held or quarantined in {environment} is {subject}: see turnabout status {environment}."
+    return None
+
+
+def quarantined(standing: Standing, releases: Iterable[AppRelease], environment: str) -> str | None:
+    """Why nobody goes to these releases, or None."""
+    for release in releases:
+        if (bad := standing.quarantine.get(release.digest)) is not None:
+            clear = f"turnabout quarantine clear {environment} {release.commit[:7]} --reason WHY"
+            return f"{release.app} {release.commit[:7]} is quarantined: {bad.why} To go there all the same: {clear}"
     return None
 
 
@@ -113,14 +127,14 @@ def restored(args: argparse.Namespace, site: Site, environment: str, subject: st
     if not ran:
         print(f"{environment} never ran {subject}: turnabout history {environment} lists what it did.")
         return NO
-    wanted = [release for release in ran[-1] if called(release, subject)]
-    left = [now for release in wanted if (now := standing.promoted.get(release.app)) and now.digest != release.digest]
-    if not left and not standing.open_rollout:
+    named_so = [release for release in ran[-1] if called(release, subject)]
+    now = {app: release.digest for app, release in standing.promoted.items()}
+    wanted = [release for release in named_so if now.get(release.app) != release.digest]
+    if not wanted:
         print(f"{environment} runs {subject} now.")
         return NO
-    if barred := [release for release in wanted if release.digest in standing.quarantine]:
-        print(f"{subject} is quarantined: {standing.quarantine[barred[0].digest].why}")
-        print(f"To try it all the same: turnabout quarantine clear {environment} {barred[0].commit[:7]} --reason WHY")
+    if (barred := quarantined(standing, wanted, environment)) is not None:
+        print(barred)
         return NO
     parts = assemble.shared(site)
     for release in wanted:
@@ -130,8 +144,8 @@ def restored(args: argparse.Namespace, site: Site, environment: str, subject: st
     if isinstance(done, NotNeeded):
         print(done.why)
         return NO
-    for release in left:
-        body = {"verb": "quarantine", "who": who(), "reason": args.reason, "subject": release.digest}
+    for left in (now[release.app] for release in wanted if release.app in now):
+        body = {"verb": "quarantine", "who": who(), "reason": args.reason, "subject": left}
         ledger.append(rows.ORDER, body, standing.generation)
     apps = ", ".join(release.app for release in wanted)
     if args.json:

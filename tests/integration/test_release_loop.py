@@ -310,11 +310,12 @@ def test_a_release_that_nodes_no_longer_keep_is_asked_for_in_git_and_rolled_out_
     assert place.turnabout("revert", "one", "--to", head[:9], "--reason", "again") == (
         2, f"one runs {head[:9]} now.\n",
     )  # fmt: skip
-    assert place.turnabout("revert", "one", "--to", left.commit[:9], "--reason", "no") == (
-        2,
-        f"{left.commit[:9]} is quarantined: ann reverted it: too many words\n"
-        f"To try it all the same: turnabout quarantine clear one {left.commit[:7]} --reason WHY\n",
+    barred = (
+        f"toy {left.commit[:7]} is quarantined: ann reverted it: too many words. "
+        f"To go there all the same: turnabout quarantine clear one {left.commit[:7]} --reason WHY\n"
     )
+    assert place.turnabout("revert", "one", "--to", left.commit[:9], "--reason", "no") == (2, barred)
+    assert place.turnabout("abort", "one", "--reason", "no") == (2, barred), "it is the release before"
     code, said = place.turnabout("quarantine", "clear", "one", left.commit[:7], "--reason", "words are in again")
     assert (code, said.splitlines()[0]) == (0, "one: cleared: it is tried again as soon as the branch asks for it.")
     assert candidate(left) not in place.chronicle.read().standing.quarantine

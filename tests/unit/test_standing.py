@@ -149,7 +149,7 @@ def test_clearing_a_quarantine_frees_nothing_that_was_given_up_for_another_reaso
 def test_a_release_that_was_left_for_an_earlier_one_is_quarantined() -> None:
     left = Ledger().moved(rollout(Phase.PROMOTED, settled=True)).order("quarantine", X).standing()
 
-    assert left.quarantine[X].why == "kim reverted it: the reason"
+    assert left.quarantine[X].why == "kim reverted it: the reason."
     assert left.promoted["mqtt"].digest == X, "it serves until the earlier one does"
 
 
