@@ -78,12 +78,13 @@ def mean(logs: tuple[float, ...]) -> float:
 
 def former_rate(before: Arm) -> float | None:
     """The share of bad events that last good stayed below with 99.9 % certainty; None when too little was seen."""
-    if before.total < FORMER_EVENTS:
+    total = int(before.total)
+    if total < FORMER_EVENTS:
         return None
     low, high = before.share, 1.0
     for _ in range(40):
         middle = (low + high) / 2
-        low, high = (low, middle) if tail(before.total, before.bad + 1, middle) >= 0.999 else (middle, high)
+        low, high = (low, middle) if tail(total, before.bad + 1, middle) >= 0.999 else (middle, high)
     return high if high < 0.5 else None
 
 
@@ -115,7 +116,7 @@ def observe(evidence: Evidence, canary: Arm, control: Arm, grid: tuple[float, ..
     )  # fmt: skip
 
 
-def shares(canary: int, control: int, grid: tuple[float, ...]) -> tuple[float, ...]:
+def shares(canary: float, control: float, grid: tuple[float, ...]) -> tuple[float, ...]:
     """The canary's share of the counted events for each ratio of the grid."""
     return tuple(g * canary / (g * canary + control) for g in grid)
 
@@ -127,8 +128,8 @@ def sees_from(evidence: Evidence, threshold: float, certainty: float = 0.95) -> 
     which true share brings at least that number with ``certainty``. Stopping earlier than the last look only helps, so
     this errs to the large side. None: no rise at all could have been seen.
     """
-    canary, control = evidence.canary.total, evidence.control.total
-    if canary == 0 or control == 0:
+    canary = int(evidence.canary.total)
+    if canary == 0 or evidence.control.total == 0:
         return None
     needed = events_needed(evidence, threshold)
     if needed is None:
@@ -144,7 +145,7 @@ def sees_from(evidence: Evidence, threshold: float, certainty: float = 0.95) -> 
 
 def events_needed(evidence: Evidence, threshold: float) -> int | None:
     """How many bad canary events bring the evidence to ``threshold``, or None when even all of them do not."""
-    canary = evidence.canary.total
+    canary = int(evidence.canary.total)
 
     def reaches(bad: int) -> bool:
         fresh = Evidence(former_rate=evidence.former_rate)

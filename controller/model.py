@@ -89,9 +89,9 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """Counts of one arm: events, bad ones, and where a check de-duplicates the distinct clients of each."""
+    """Counts of one arm: events and bad ones, distinct clients where a check de-duplicates; or exposure and events."""
 
-    total: int
+    total: int | float
     bad: int
 
     def __add__(self, other: Arm) -> Arm:
@@ -146,6 +146,8 @@ class Lane:
     """What last good's slowest twentieth took before the rollout; None while too few requests were seen."""
     former: Mapping[str, Arm] = field(default_factory=dict)
     """Check to what last good's events were before the rollout, where the fleet is too small to do without."""
+    pace: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Check and node to how many events its exposure brought on last good, where events may go missing."""
 
     @property
     def nodes(self) -> tuple[str, ...]:

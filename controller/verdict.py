@@ -20,6 +20,8 @@ WARM_UP = 3.0
 """Seconds after its first event in which a canary may be slow or late, but not wrong: caches are cold at first."""
 STALL_CAP = 4
 """One stall is one event: in a look, slow events count up to this many times the share that was expected."""
+FLOOD, FEW = 2.0, 3
+"""In a look, a node's events count up to twice what was expected, and a few more."""
 INCIDENT_SHARE, INCIDENT_EVENTS = 0.2, 10
 """Control nodes this bad, on so many events, mean that something outside the candidate is broken."""
 PROBE_FAILURES = 2
@@ -29,7 +31,7 @@ STATISTICAL = ("share", "slower_than_control_p95", "missing_events")
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """One node's events so far and its exposed units at a look, and since when it has had any."""
+    """One node's events and its exposure so far, and since when it has had any."""
 
     events: float
     units: float
@@ -65,7 +67,7 @@ def look(state: Judgement, lane: Lane, sample: Sample) -> Judgement:
         elif check.kind == "slower_than_control_p95" and first_at is not None and sample.at - first_at >= WARM_UP:
             state = slower(state, check, sample)
         elif check.kind == "missing_events":
-            state = missing(state, check, sample)
+            state = missing(state, check, lane, sample)
         elif check.kind == "conservation":
             state = conserved(state, check, sample)
     return state
@@ -99,25 +101,33 @@ def capped(slow: int, total: int) -> int:
     return min(slow, ceil(STALL_CAP * total / 20))
 
 
-def missing(state: Judgement, check: Check, sample: Sample) -> Judgement:
-    """Events per exposed unit and second, canary against control: fewer is harm.
+def missing(state: Judgement, check: Check, lane: Lane, sample: Sample) -> Judgement:
+    """Events for each unit of exposure, canary against control: fewer is harm. Both are counters of the application.
 
-    Exposed is what ``per`` counted at both ends of an interval, after a node has had some for ``WARM_UP`` seconds: on a
-    canary all devices come at once, and none of them can have been heard yet.
+    Exposure is weighed by how much its node's brought on last good, so that an arm of slow devices is not taken for a
+    silent one. It counts when a node has had some for ``WARM_UP`` seconds: devices that come at once cannot have been
+    heard yet. What they kept while they had nobody to send it to comes as a flood, and is no pace to compare with.
     """
-    counted, before = [], dict(state.events_before)
+    pace, before = lane.pace.get(check.name, {}), dict(state.events_before)
+    usual = sum(pace.values()) / len(pace) if any(pace.values()) else None
+    counted = []
     for metrics_of_arm in (sample.canary_metrics, sample.control_metrics):
-        exposed, events = 0.0, 0.0
+        exposed, events = 0.0, 0
         for node, metrics in metrics_of_arm.items():
-            value, units, was = metrics.get(check.events), metrics.get(check.per, 0.0), before.get((check.name, node))
-            if value is None:
+            value, units, was = metrics.get(check.events), metrics.get(check.per), before.get((check.name, node))
+            if value is None or units is None:
                 continue
-            there_since = was.there_since if was is not None and was.units and units else sample.at
+            restarted = was is None or value < was.events or units < was.units
+            gained = 0.0 if was is None or restarted else units - was.units
+            there_since = was.there_since if was is not None and gained else sample.at
             before[check.name, node] = Heard(value, units, there_since)
-            if was is not None and value >= was.events and sample.at - there_since >= WARM_UP:
-                exposed += min(units, was.units) * sample.seconds.get(node, 1.0)
-                events += value - was.events
-        counted.append(Arm(round(exposed), round(events)))
+            if was is None or not gained or sample.at - there_since < WARM_UP:
+                continue
+            expected = gained * pace.get(node, usual) if usual is not None else None
+            exposed += gained if usual is None or expected is None else expected / usual
+            came = round(value - was.events)
+            events += came if expected is None else min(came, ceil(FLOOD * expected + FEW))
+        counted.append(Arm(round(exposed, 2), events))
     evidence = observe(state.evidence.get(check.name, Evidence()), counted[0], counted[1], FEWER)
     return replace(state, evidence={**state.evidence, check.name: evidence}, events_before=before)
 
@@ -285,7 +295,7 @@ def failing(check: Check, state: Judgement, evidence: Evidence) -> str:
     """The sentence of proven harm: what, how often on each arm, on how many events."""
     if check.kind == "missing_events":
         return (
-            f"{check.events} came {rate(evidence.canary)} times a second per {check.per} on the candidate "
+            f"{check.events} came {rate(evidence.canary)} times per {check.per} on the candidate "
             f"and {rate(evidence.control)} times on last good"
         )
     paths = {path: pair for (name, path), pair in state.by_path.items() if name == check.name}

@@ -154,7 +154,7 @@ def figures_json(of: Figures) -> dict[str, Any]:
     }
 
 
-def arm_json(arm: Arm | None) -> dict[str, int] | None:
+def arm_json(arm: Arm | None) -> dict[str, float] | None:
     return None if arm is None else {"bad": arm.bad, "total": arm.total}
 
 

@@ -34,7 +34,7 @@ def ours(trace: Trace) -> tuple[int | None, float | None]:
     """
     state, seconds = Judgement(), 0
     for seconds, (canary, control) in enumerate(trace, 1):
-        cell = Cell("ZONE", "/", Counts(canary.total, canary.bad), Counts(control.total, control.bad), 0, 0)
+        cell = Cell("ZONE", "/", Counts(int(canary.total), canary.bad), Counts(int(control.total), control.bad), 0, 0)
         state = look(state, LANE, Sample("app", float(seconds), (cell,)))
         if state.evidence.get("errors", Evidence()).value >= 1 / ALPHA:
             said = verdict((LANE,), {"app": state}, Terms(ALPHA, 0.0, float(seconds), False))
@@ -46,13 +46,13 @@ def ours(trace: Trace) -> tuple[int | None, float | None]:
 
 def threshold(trace: Trace, limit: float = 0.01, window: int = 10) -> int | None:
     """Reverts when more than ``limit`` of the canary's events in a window are bad; knows no control."""
-    total = bad = 0
+    total, bad = 0.0, 0
     for second, (canary, _) in enumerate(trace, 1):
         total, bad = total + canary.total, bad + canary.bad
         if second % window == 0:
             if total and bad / total > limit:
                 return second
-            total = bad = 0
+            total, bad = 0.0, 0
     return None
 
 
