@@ -75,7 +75,7 @@ def parser() -> Parser:
     history.add_argument("--limit", type=int, default=20)
     history.add_argument("--verify", action="store_true", help="check the ledger's hash chain")
     for name, help in (
-        ("approve", "let a first release begin, or keep a frozen one"),
+        ("approve", "let a first release begin, go through a freeze window, or keep a frozen release"),
         ("abort", "stop what is in flight, or take back what was promoted; git stays"),
         ("hold", "let nothing start in an environment"),
         ("resume", "end a hold"),

@@ -199,6 +199,8 @@ class Rollout:
     """The environment wants a person to agree before anything leaves last good."""
     approved: str | None = None
     """Who approved it and why, where an approval is needed."""
+    window: str | None = None
+    """The freeze window that was open when a person let it begin all the same."""
     guilty: tuple[str, ...] = ()
     """The applications whose candidates did the harm; only these are quarantined and reverted in git."""
     forgiven: tuple[str, ...] = ()

@@ -45,12 +45,13 @@ def plan(standing: Standing, release: Release, ground: Ground, now: float) -> Pl
     """The next rollout of ``release``, of all applications that want something new and may have it."""
     waits: dict[str, str] = {}
     lanes = []
+    said = approval(standing, release)
     for app, wanted in sorted(release.apps.items()):
         fleet = ground.environment.fleets.get(app)
         base = standing.promoted.get(app)
         if fleet is None or (base is not None and base.digest == wanted.digest):
             continue
-        reason = held(standing, wanted) or resting(standing, wanted, ground, now) or stopped(standing, ground)
+        reason = held(standing, wanted) or resting(standing, wanted, ground, now) or stopped(standing, ground, said)
         if reason:
             waits[app] = reason
         else:
@@ -76,11 +77,20 @@ def plan(standing: Standing, release: Release, ground: Ground, now: float) -> Pl
         seen_at=now,
         attempt=1 + max(standing.blind.get(lane.candidate.digest, 0) for lane in lanes),
         lets_finish=last is not None and last.cause is Cause.SUPERSEDED,
-        approved=last.approved if last is not None and same(last, lanes) else None,
+        approved=said or (last.approved if last is not None and same(last, lanes) else None),
+        window=ground.closed_window,
         forgiven=tuple(sorted(standing.forgiven & {lane.candidate.digest for lane in lanes})),
         orders_read=max((order.row for order in standing.orders), default=last.orders_read if last else 0),
     )
     return Plan(rollout, waits)
+
+
+def approval(standing: Standing, release: Release) -> str | None:
+    """Who let exactly this commit begin, whatever freeze window is open, and why."""
+    for order in reversed(standing.orders):
+        if order.verb == "approve" and order.subject == release.commit:
+            return f"{order.who}: {order.reason}"
+    return None
 
 
 def same(last: Rollout, lanes: list[Lane]) -> bool:
@@ -117,12 +127,12 @@ def resting(standing: Standing, wanted: AppRelease, ground: Ground, now: float) 
     return f"something outside it is broken: judged again {rest:.0f} s later, or at once after turnabout retry"
 
 
-def stopped(standing: Standing, ground: Ground) -> str | None:
-    """Why nothing starts in this environment just now."""
+def stopped(standing: Standing, ground: Ground, approved: str | None) -> str | None:
+    """Why nothing starts in this environment just now; an approval opens a freeze window, no hold of a person's."""
     if standing.hold is not None:
         return f"held by {standing.hold.who}: {standing.hold.reason}"
-    if ground.closed_window is not None:
-        return f"the freeze window {ground.closed_window!r} is open"
+    if ground.closed_window is not None and approved is None:
+        return f"the freeze window {ground.closed_window!r} is open; turnabout approve lets it begin all the same"
     return None
 
 

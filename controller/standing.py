@@ -72,7 +72,8 @@ class Standing:
         if rollout is None or rollout.phase in CLOSED:
             return None
         done = rollout.phase is Phase.PROMOTED and rollout.settled
-        return None if done and not self.orders else rollout
+        asked = any(order.verb in ("abort", "revert") for order in self.orders)
+        return None if done and not asked else rollout
 
 
 def fold(history: Iterable[Row], standing: Standing | None = None) -> Standing:

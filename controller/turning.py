@@ -53,7 +53,7 @@ def told_back(rollout: Rollout, seen: Observation, now: float) -> Rollout | None
     if seen.hold is not None:
         why = f"{seen.hold.who} holds {rollout.environment}: {seen.hold.reason}"
         return back(rollout, Cause.HOLD, why, "held by an operator", now)
-    if seen.closed_window is not None:
+    if seen.closed_window is not None and seen.closed_window != rollout.window:
         why = f"The freeze window {seen.closed_window!r} has begun."
         return back(rollout, Cause.HOLD, why, f"freeze window {seen.closed_window}", now)
     if seen.newer is not None and not rollout.lets_finish:

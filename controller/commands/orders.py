@@ -12,16 +12,19 @@ import getpass
 import json
 import os
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from controller import assemble, rows
 from controller.assemble import open_ledger
 from controller.commands.exits import DONE, NO
+from controller.errors import Trouble
 from controller.model import CLOSED, IN_FLIGHT, AppRelease, Phase
 from controller.past import promoted
 from controller.rows import Row
 from controller.site import Site
 from controller.sources.commits import NotNeeded
 from controller.standing import Standing, fold, named
+from environments import BadEnvironment
 
 SAYS = {
     "approve": "approved; it starts as soon as every node is ready",
@@ -62,11 +65,26 @@ def order(site: Site, environment: str, verb: str, reason: str, subject: str = "
     """The order's row, or why it could change nothing."""
     ledger = open_ledger(site, environment)
     standing = fold(ledger.rows())
-    refusal = senseless(verb, subject, standing, environment)
-    if refusal:
-        return refusal
+    if verb == "approve" and standing.open_rollout is None and frozen(site, environment, standing):
+        subject = standing.last_seen or ""  # this commit and no later one
+    else:
+        refusal = senseless(verb, subject, standing, environment)
+        if refusal:
+            return refusal
     body = {"verb": verb, "who": who(), "reason": reason, "subject": subject}
     return ledger.append(rows.ORDER, body, standing.generation)
+
+
+def frozen(site: Site, environment: str, standing: Standing) -> bool:
+    """Whether a freeze window is open there now; none is known of before the first promotion."""
+    if not standing.promoted:
+        return False
+    try:
+        stated = assemble.policy(assemble.shared(site), environment, standing)
+    except (Trouble, BadEnvironment):  # nothing to go through: the answer is the usual one
+        return False
+    now = datetime.now(UTC)
+    return any(window.active(now) for window in stated.freezes)
 
 
 def senseless(verb: str, subject: str, standing: Standing, environment: str) -> str | None:

@@ -351,6 +351,33 @@ def test_a_hold_lets_nothing_start_and_ends_what_is_in_flight_until_it_is_resume
     assert place.turnabout("resume", "one", "--reason", "again") == (2, "one is not held.\n")
 
 
+FROZEN = f"""branch = "one"
+{ONE}
+[[freeze]]
+name = "the fair"
+cron = "0 0 1 1 *"
+hours = 8784
+timezone = "UTC"
+"""
+
+
+def test_a_freeze_window_stops_everything_but_the_one_commit_that_a_person_lets_through(place: Place) -> None:
+    place.until(place.commit("Freeze for the fair", {"toy": [toy.good("before the fair")]}, one=FROZEN), Phase.PROMOTED)
+    commit = place.change("Mend the pump", toy.good("mended"))
+    said = "the freeze window 'the fair' is open; turnabout approve lets it begin all the same"
+    assert waits(place, "toy", "freeze window").endswith(said)
+    assert place.turnabout("approve", "one", "--reason", "the pump stands still")[0] == 0
+    rollout = place.until(commit, Phase.PROMOTED)
+    assert (rollout.window, rollout.approved) == ("the fair", "ann: the pump stands still")
+    thaw = place.commit("Thaw", {"toy": [toy.good("after the fair")]}, one=f'branch = "one"\n{ONE}')
+    assert waits(place, "toy", thaw[:7]).endswith(said)
+    assert place.rollout(thaw) is None
+    assert place.turnabout("approve", "one", "--reason", "the fair is over")[0] == 0
+    place.until(thaw, Phase.PROMOTED)
+    after = place.change("Back to usual", toy.good("as usual"))
+    assert place.until(after, Phase.PROMOTED).window is None
+
+
 # ---- what is not the release's own ----------------------------------------------------------------------------------
 
 

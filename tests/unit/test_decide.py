@@ -165,6 +165,14 @@ def test_the_first_reason_turns_it_back(phase: Phase, what: dict[str, Any], caus
     assert (turned.entered_at, turned.verdict_at) == (NOW, NOW)
 
 
+@pytest.mark.parametrize("phase", [Phase.DEPLOYING, Phase.WATCHING])
+def test_a_window_that_it_was_let_through_does_not_end_it_and_another_one_does(phase: Phase) -> None:
+    let_through = rollout(phase, window="month end")
+
+    assert after(let_through, replace(SERVING, closed_window="month end")).cause is None
+    assert after(let_through, replace(SERVING, closed_window="the fair")).cause is Cause.HOLD
+
+
 def test_a_crash_that_a_node_reports_is_harm() -> None:
     gave_up = on_base(
         harmful=frozenset({X}), ended=frozenset({"prod-r7"}), went_back="the candidate exited with code 1"

@@ -115,7 +115,22 @@ def test_after_an_incident_a_release_rests_twice_as_long_each_time_and_another_d
 def test_a_freeze_window_holds_everything() -> None:
     found = planned(STANDING, wants(mqtt=X, c360=Y), closed_window="month end")
 
-    assert found == Plan(None, dict.fromkeys(("c360", "mqtt"), "the freeze window 'month end' is open"))
+    said = "the freeze window 'month end' is open; turnabout approve lets it begin all the same"
+    assert found == Plan(None, dict.fromkeys(("c360", "mqtt"), said))
+
+
+def test_an_approval_lets_one_commit_through_a_freeze_window() -> None:
+    wanted = wants(mqtt=X)
+    approved = replace(STANDING, orders=(Order("approve", "kim", "the pump stands still", 5, wanted.commit),))
+
+    found = planned(approved, wanted, closed_window="month end").rollout
+    assert found is not None
+    assert (found.approved, found.window, found.orders_read) == ("kim: the pump stands still", "month end", 5)
+
+    another = replace(wanted, commit="5555555555")
+    assert planned(approved, another, closed_window="month end").rollout is None
+    held = replace(approved, hold=Order("hold", "ann", "a visit", 6))
+    assert planned(held, wanted, closed_window="month end").rollout is None, "who holds, resumes"
 
 
 def test_one_application_s_quarantine_holds_up_no_other() -> None:

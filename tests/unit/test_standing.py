@@ -211,6 +211,13 @@ def test_which_rollouts_are_open(phase: Phase, settled: bool, orders: bool, is_o
     assert (ledger.standing().open_rollout is not None) is is_open
 
 
+def test_an_approval_is_for_what_comes_and_opens_no_rollout_that_is_done() -> None:
+    done = Ledger().moved(rollout(Phase.PROMOTED, settled=True)).order("approve", "4444").standing()
+
+    assert done.open_rollout is None
+    assert [order.subject for order in done.orders] == ["4444"]
+
+
 def test_evidence_and_what_only_people_read_change_nothing_else() -> None:
     ledger = Ledger().moved(rollout(Phase.WATCHING))
     was = ledger.standing()
