@@ -48,7 +48,7 @@ def plan(standing: Standing, release: Release, ground: Ground, now: float) -> Pl
         base = standing.promoted.get(app)
         if fleet is None or (base is not None and base.digest == wanted.digest):
             continue
-        reason = held(standing, wanted) or stopped(standing, ground)
+        reason = held(standing, wanted, release.environment) or stopped(standing, ground)
         if reason:
             waits[app] = reason
         else:
@@ -86,16 +86,17 @@ def same(last: Rollout, lanes: list[Lane]) -> bool:
     return [lane.candidate.digest for lane in last.lanes] == [lane.candidate.digest for lane in lanes]
 
 
-def held(standing: Standing, wanted: AppRelease) -> str | None:
-    """Why this very release is not tried."""
+def held(standing: Standing, wanted: AppRelease, environment: str) -> str | None:
+    """Why this very release is not tried, and the command that lets it be."""
+    command = f'turnabout retry {environment} {wanted.digest.removeprefix("sha256:")[:12]} --reason "WHY"'
     bad = standing.quarantine.get(wanted.digest)
     if bad is not None:
-        return f"quarantined by rollout {bad.rollout}: {bad.why}"
+        return f"quarantined by rollout {bad.rollout}, which only {command} lifts: {bad.why}"
     if wanted.digest in standing.aborted:
-        return "taken back by an operator; turnabout retry tries it again"
+        return f"taken back by an operator; {command} tries it again"
     tries = standing.blind.get(wanted.digest, 0)
     if tries >= BLIND_TRIES:
-        return f"given up {tries} times without a clear verdict; turnabout retry tries it again"
+        return f"given up {tries} times without a clear verdict; {command} tries it again"
     return None
 
 

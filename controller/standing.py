@@ -24,6 +24,8 @@ class Quarantined:
     config_digest: str
     rollout: int
     why: str
+    commit: str = ""
+    """The commit that was rolled out: the same bits may come back under another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,8 @@ class Standing:
     """Closed rollouts whose revert commit git has not got yet."""
     owed_notes: tuple[Rollout, ...] = ()
     last_seen: str | None = None
+    seen: Mapping[str, str] = field(default_factory=dict)
+    """Application to the release digest that the commit seen last wants."""
 
     @property
     def open_rollout(self) -> Rollout | None:
@@ -78,12 +82,13 @@ def advance(standing: Standing, row: Row) -> Standing:
     if row.kind == rows.ORDER:
         return ordered(standing, row)
     if row.kind == rows.SEEN:
-        return replace(standing, last_seen=row.body["commit"])
+        return replace(standing, last_seen=row.body["commit"], seen=row.body.get("apps", {}))
     if row.kind == rows.GIT:
         number, did = row.body["rollout"], row.body["did"]
         if did == "revert":
             return replace(standing, owed_reverts=without(standing.owed_reverts, number))
-        return replace(standing, owed_notes=without(standing.owed_notes, number))
+        if did == "note":
+            return replace(standing, owed_notes=without(standing.owed_notes, number))
     return standing
 
 
@@ -131,7 +136,7 @@ def quarantined(standing: Standing, rollout: Rollout) -> Standing:
     entries = {
         lane.candidate.digest: Quarantined(
             lane.app, lane.candidate.digest, lane.candidate.artifact_digest, lane.candidate.config_digest,
-            rollout.number, rollout.why,
+            rollout.number, rollout.why, lane.candidate.commit,
         )
         for lane in rollout.lanes
         if lane.app in rollout.guilty
@@ -166,6 +171,11 @@ def ordered(standing: Standing, row: Row) -> Standing:
 def names(standing: Standing, digest: str, subject: str) -> bool:
     """Whether an order's subject means this release: none means all, else a digest or commit, maybe shortened."""
     if not subject or digest.removeprefix("sha256:").startswith(subject.removeprefix("sha256:")):
+        return True
+    bad = standing.quarantine.get(digest)
+    if bad is not None and bad.commit.startswith(subject):
+        return True
+    if digest in standing.seen.values() and (standing.last_seen or "").startswith(subject):
         return True
     lanes = standing.rollout.lanes if standing.rollout else ()
     return any(lane.candidate.digest == digest and lane.candidate.commit.startswith(subject) for lane in lanes)

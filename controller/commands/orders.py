@@ -17,7 +17,7 @@ from controller.commands.exits import DONE, NO
 from controller.model import IN_FLIGHT, Phase
 from controller.rows import Row
 from controller.site import Site
-from controller.standing import Standing, fold
+from controller.standing import Standing, fold, names
 
 SAYS = {
     "approve": "approved; it starts as soon as every node is ready",
@@ -73,6 +73,13 @@ def senseless(verb: str, subject: str, standing: Standing, environment: str) -> 
         return f"{environment} is not held."
     if verb == "retry" and not (standing.quarantine or standing.blind or standing.aborted):
         return f"Nothing is held or quarantined in {environment}."
+    if verb == "retry" and not any(
+        names(standing, digest, subject) for digest in (*standing.quarantine, *standing.blind, *standing.aborted)
+    ):
+        return (
+            f"Nothing that {subject} names is held or quarantined in {environment}; "
+            f"turnabout plan {environment} says what is."
+        )
     if verb == "revert" and subject and rollout is not None:
         bases = [lane.base for lane in rollout.lanes if lane.base is not None]
         known = {name for base in bases for name in (base.commit, base.digest.removeprefix("sha256:"))}

@@ -113,8 +113,11 @@ def promote(args: argparse.Namespace, site: Site) -> int:
         print(done.why)
         return NO
     if args.json:
-        print(json.dumps({"schema": "turnabout/promote/1", "commit": done.commit, "source": done.source}))
+        said = {"commit": done.commit, "source": done.source, "infrastructure": done.infrastructure}
+        print(json.dumps({"schema": "turnabout/promote/1", **said}))
     else:
+        if done.infrastructure is not None:
+            print(f"{target}: {done.infrastructure[:7]} brings the infrastructure, in a commit of its own before it.")
         print(f"{target}: {done.commit[:7]} carries {source}'s {done.source[:7]}.")
         print(f"Watch it: turnabout watch {target}")
     return DONE

@@ -3,7 +3,8 @@
 Reading is one ``ls-remote`` for all heads and a fetch into a bare mirror; contents come from the mirror's objects.
 Writing is three things, each a commit made without a work tree and pushed with the lease of what was seen: the revert
 of a release that did harm, the promotion of one branch's tree to another, and notes. Somebody else may always be first;
-then everything is fetched and decided again, a few times. Which reversal is wanted, and when, is the loop's matter.
+then everything is fetched and decided again, a few times. A revert that a protected branch refuses is pushed to a
+branch of its own, once. Which reversal is wanted, and when, is the loop's matter.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import threading
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from controller.errors import Conflict
+from controller.errors import Conflict, SetAside
 from controller.keys import CommitKey
 from controller.sources.commits import (
     ROLLOUT,
@@ -22,18 +23,19 @@ from controller.sources.commits import (
     Promoted,
     Reversal,
     Reverted,
+    aside_branch,
     promote_message,
     revert_message,
 )
-from controller.sources.gitcli import SSH, Git, StaleLease, environment, records, shown
+from controller.sources.gitcli import SSH, Git, Protected, StaleLease, environment, records, shown
+from controller.sources.history import History
+from controller.sources.promotion import promoted
 from controller.sources.restore import restored
 from controller.sources.trees import Entry, File, Trees
 
 NOTES = "refs/notes/turnabout"
 TRIES = 5
 """How often somebody else may be first before it is left for the next time."""
-LOOK_BACK = 50
-"""How many commits are looked at for the last one that was right."""
 EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
 
@@ -60,12 +62,14 @@ class GitSource:
                     for what, value in (("NAME", name), ("EMAIL", email))}  # fmt: skip
         plain = {"GIT_LITERAL_PATHSPECS": "1", "GIT_NO_REPLACE_OBJECTS": "1"}
         self._git = Git(mirror, seconds, environment(ssh) | identity | plain)
-        self._trees = Trees(self._git)
+        self._trees, self.history = Trees(self._git), History(self._git)
         self._one_at_a_time = threading.RLock()  # git's own locks would make the second fail instead of wait
         self._place = shown(url)
         if not (mirror / "HEAD").exists():
             mirror.mkdir(parents=True, exist_ok=True)
             self._git.run("init", "--quiet", "--bare", "--template=", attempt=f"making the mirror {mirror}")
+        # What was promoted is needed when a forced push has taken it off every branch, however long that is ago.
+        self._git.run("config", "gc.pruneExpire", "never", attempt=f"setting up the mirror {mirror}")
 
     # ---- reading --------------------------------------------------------------------------------------------------
 
@@ -122,9 +126,10 @@ class GitSource:
 
         What came between for other applications is in it: a reversal that restores from there leaves that alone.
         """
-        walk = ("rev-list", "--first-parent", f"--max-count={LOOK_BACK}", f"{bad}^", f"^{good}")
-        between = self._git.text(*walk, attempt=f"reading what came between {good[:12]} and {bad[:12]}")
-        return next((commit for commit in between.splitlines() if holds(commit)), good)
+        for step in self.history.steps(bad):
+            if step.commit == good or (step.commit != bad and holds(step.commit)):
+                return step.commit
+        return good
 
     def contains(self, branch: str, trailer: str) -> bool:
         """Whether any commit of the branch, as the server has it now, carries ``trailer``, written ``Key: value``."""
@@ -163,8 +168,27 @@ class GitSource:
                 return NotNeeded(" ".join(reasons) or "The rollout changed no application.")
             return self._commit(self._trees.grafted(tip, grafts), (tip,), text, self.signing, attempt)
 
-        made = self._publish(reversal.branch, make, attempt)
+        try:
+            made = self._publish(reversal.branch, make, attempt)
+        except Protected as no:
+            raise self._set_aside(reversal, make, attempt, no) from None
         return made if isinstance(made, NotNeeded) else Reverted(made, text)
+
+    def _set_aside(
+        self, reversal: Reversal, make: Callable[[str], str | NotNeeded], attempt: str, no: Protected
+    ) -> SetAside:
+        """Push the revert to a branch of its own; one that is there already is people's, and left alone."""
+        branch, aside = reversal.branch, aside_branch(reversal.rollout)
+        made = self.heads().get(aside)
+        if made is None:
+            tip = self._git.text("rev-parse", "--verify", f"refs/heads/{branch}", attempt=attempt)
+            commit = make(tip)
+            assert isinstance(commit, str)  # on this very tip it was a commit just now
+            self._push(commit, f"refs/heads/{aside}", "", f"{attempt}, on {aside} because {no.said}")
+            made = commit
+        said = f"{no.said}, so the revert waits as {made[:7]} on the branch {aside}"
+        remedy = f"Merge that branch into {branch}, by a pull request; the debt stays open until {branch} has it."
+        return SetAside(attempt, said, remedy, aside, made)
 
     def signed(self, commit: str, allowed: str) -> bool:
         """Whether a fetched commit is signed by one of ``allowed``, the lines of an allowed_signers file."""
@@ -185,16 +209,20 @@ class GitSource:
         """
         attempt = f"promoting {source_branch} to {target_branch} of {self._place}"
         source = self.fetch(source_branch)
-        text = promote_message(source_branch, source, target_branch, self.describe(source).subject)
+        subject = self.describe(source).subject
+        text, first_text = (promote_message(source_branch, source, target_branch, subject, infrastructure=first)
+                            for first in (False, True))  # fmt: skip
+        first: list[str] = []
 
         def make(tip: str) -> str | NotNeeded:
-            tree = self._trees.grafted(source, {path: self._trees.entries(tip, path) for path in owned})
-            if tree == self._trees.tree(tip):
+            trees = promoted(self._trees, self.history, source, tip, owned)
+            if not trees:
                 return NotNeeded(f"{target_branch} already has everything that {source_branch} has.")
-            return self._commit(tree, (tip, source), text, key, attempt)
+            first[:] = [self._commit(tree, (tip,), first_text, key, attempt) for tree in trees[:-1]]
+            return self._commit(trees[-1], (*(first or [tip]), source), text, key, attempt)
 
         made = self._publish(target_branch, make, attempt)
-        return made if isinstance(made, NotNeeded) else Promoted(made, source, text)
+        return made if isinstance(made, NotNeeded) else Promoted(made, source, text, first[0] if first else None)
 
     def note(self, commit: str, text: str) -> None:
         """Add a paragraph to the commit's note, unless it stands there already."""

@@ -35,6 +35,7 @@ def planned(standing: Standing, wanted: Release, **ground: Any) -> Plan:
 
 
 STANDING = Standing(promoted=PROMOTED)
+RETRY = 'turnabout retry prod 222222222222 --reason "WHY"'
 
 
 def test_only_what_changed_is_rolled_out() -> None:
@@ -83,10 +84,10 @@ def test_nothing_starts_while_a_rollout_is_open() -> None:
     [
         (
             {"quarantine": {X: Quarantined("mqtt", X, "", "", 7, "it failed.")}},
-            "quarantined by rollout 7: it failed.",
+            f"quarantined by rollout 7, which only {RETRY} lifts: it failed.",
         ),
-        ({"aborted": frozenset({X})}, "taken back by an operator; turnabout retry tries it again"),
-        ({"blind": {X: 2}}, "given up 2 times without a clear verdict; turnabout retry tries it again"),
+        ({"aborted": frozenset({X})}, f"taken back by an operator; {RETRY} tries it again"),
+        ({"blind": {X: 2}}, f"given up 2 times without a clear verdict; {RETRY} tries it again"),
         ({"hold": Order("hold", "kim", "a visit", 3)}, "held by kim: a visit"),
     ],
 )
