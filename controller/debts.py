@@ -79,7 +79,7 @@ class Debts:
             self._put_off(debt, aside)
             if debt not in self._aside:
                 self._aside.add(debt)
-                why = f"{aside.said[:1].upper()}{aside.said[1:]}. {aside.remedy}"
+                why = f"{aside.said[:1].upper()}{aside.said[1:]}. {aside.remedy} Until {branch} has it, it is owed."
                 self._paid(row(debt, aside.commit, aside.branch, why) | {"did": "aside"})
         except Trouble as trouble:
             self._put_off(debt, trouble)

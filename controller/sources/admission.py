@@ -91,9 +91,13 @@ def refuse_hiding(
         if not differing or undone:
             return
         hidden = [history.named(commit) for commit in _hidden(history, step.commit, merged, differing[:NAMED])]
-        left = f"it leaves out {_listed(hidden)}" if hidden else f"it does not bring {_listed(differing)} as they are"
-        said = f"the merge {step.commit[:7]} brings {source}'s {merged[:7]} only in part: {left}"
-        remedy = f"An ordinary merge does that after a revert. Bring all of it: turnabout promote {source} {target}."
+        brings, promote = f"the merge {step.commit[:7]} brings {source}'s {merged[:7]}", f"promote {source} {target}"
+        if hidden:
+            said = f"{brings} only in part: it leaves out {_listed(hidden)}"
+            remedy = f"An ordinary merge does that after a revert. Bring all of it: turnabout {promote}."
+        else:
+            said = f"{brings}, but not as {source} has it: {_listed(differing)}"
+            remedy = f"Bring that to {source} first, or give it up: turnabout {promote} takes {source}'s files."
         raise Refused(f"reading commit {steps[0].commit[:7]}", said, remedy)
 
 

@@ -130,6 +130,8 @@ KINDS: tuple[tuple[type[Trouble], str, str, str], ...] = (
      "there is no such repository", "Check the URL of the repository."),
     (Refused, r"service not enabled", "the server takes no pushes", "Enable receive-pack at the server."),
     (Refused, r"couldn't find remote ref", "the server has no such branch", "Create the branch, or correct its name."),
+    (Refused, r"not our ref",
+     "the server has no such commit", "Push it to a branch of any name, from a clone that has it."),
     (Unreachable, r"unable to connect|Could ?n[o']t (?:resolve|connect)|Connection (?:refused|reset|timed out|closed)|"
      r"Failed to connect|hung up|early EOF|unable to access|unexpected disconnect|No route|Network is unreachable|"
      r"unable to look up|Broken pipe|Could not read from remote|index-pack failed",

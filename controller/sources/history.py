@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from controller.sources.commits import Description
 from controller.sources.gitcli import Git, records
 
 LOOK_BACK = 50
 """How many steps of a main line are looked at one by one."""
+EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 FAR_BACK = 5000
 """How many steps of a main line are known by name."""
 
@@ -68,6 +70,28 @@ class History:
         flags = ("diff-tree", "-r", "-z", "--name-only", "--no-renames")
         attempt = f"comparing {before[:12]} with {after[:12]}"
         return tuple(records(self.git.run(*flags, before, after, "--", *paths, attempt=attempt).out))
+
+    def describe(self, commit: str, since: str | None = None) -> Description:
+        """A commit, and how many lines changed ``since``: another commit, or its first parent."""
+        attempt = f"describing {commit[:12]}"
+        out = self.git.text("show", "-s", "--format=%H%x00%s%x00%an <%ae>%x00%ct%x00%P", commit, attempt=attempt)
+        full, subject, author, at, parents = out.split("\0")
+        before = since or (parents.split() or [EMPTY_TREE])[0]
+        flags = ("--numstat", "-r", "-z", "--no-renames")
+        numbers = records(self.git.run("diff-tree", *flags, before, full, attempt=attempt).out)
+        lines = sum(int(count) for line in numbers for count in line.split("\t")[:2] if count != "-")
+        return Description(full, subject, author, float(at), tuple(parents.split()), lines)
+
+    def commit_with(self, tip: str, trailer: str) -> str | None:
+        """The newest commit that led to ``tip``, or itself, whose message ends with ``trailer``: ``Key: value``."""
+        key, _, value = trailer.partition(": ")
+        form = f"--format=%H%x00%(trailers:key={key},valueonly,separator=%x1f)"
+        asked = ("log", "--fixed-strings", f"--grep={trailer}", form, tip)
+        for line in self.git.text(*asked, attempt=f"searching {tip[:12]} for {trailer}").splitlines():
+            commit, _, values = line.partition("\0")
+            if value in values.split("\x1f"):
+                return commit
+        return None
 
     def touching(self, tip: str, paths: Collection[str]) -> tuple[str, ...]:
         """The newest commits before and including ``tip``, merged ones too, that changed any of the files."""

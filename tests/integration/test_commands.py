@@ -274,6 +274,11 @@ def test_an_order_is_a_row_with_who_and_why(turnabout: Command, told: Callable[[
         ("promoted", ("approve", "prod"), "Nothing waits for an approval in prod."),
         ("promoted", ("resume", "prod"), "prod is not held."),
         ("waiting", ("retry", "prod"), "Nothing is held or quarantined in prod."),
+        (
+            "reverted",
+            ("retry", "prod", "12345"),
+            "Nothing that 12345 names is held or quarantined in prod; turnabout plan prod says what is.",
+        ),
     ],
 )
 def test_an_order_that_could_change_nothing_is_answered_with_2(

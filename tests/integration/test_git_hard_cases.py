@@ -63,6 +63,17 @@ def test_what_a_forced_push_took_off_the_branch_is_there_a_month_later(world: Wo
     assert world.source.read(promoted)("apps/mqtt/a.py") == b"2\n"
 
 
+def test_a_new_mirror_finds_what_was_promoted_even_where_no_branch_has_it_any_more(world: World) -> None:
+    promoted = world.ann.commits("Promoted once", apps__mqtt__a_py="2\n")
+    git(world.ann.folder, "reset", "-q", "--hard", world.good)
+    world.ann.pushes("prod", "--force")
+    source = world.new_source("new.git")
+    source.bring(promoted, "prod")
+    assert source.read(promoted)("apps/mqtt/a.py") == b"2\n"
+    with pytest.raises(Refused, match=r"the server has no such commit .* Push it to a branch of any name, from a"):
+        source.bring("12" * 20, "prod")
+
+
 def unrelated(world: World, **files: str) -> str:
     """Put a history in the place of prod's that has nothing in common with it."""
     world.source.fetch("prod")
@@ -180,10 +191,10 @@ def test_a_protected_branch_gets_its_revert_on_a_branch_to_open_a_pull_request_f
     made = world.source.heads()[ASIDE]
     assert (caught.value.branch, caught.value.commit) == (ASIDE, made)
     said = (
-        rf".*the server protects this branch \(git: .*only by pull request.*\), so the revert waits as {made[:7]} on "
+        rf".*the server protects this branch \(git: .*only by pull request.*\), so it waits as {made[:7]} on "
     )
     said += (
-        rf"the branch {ASIDE}\. Merge that branch into prod, by a pull request; the debt stays open until prod has it\."
+        rf"the branch {ASIDE}\. Merge that branch into prod, by a pull request\."
     )
     assert re.fullmatch(said, str(caught.value)), str(caught.value)
     assert world.source.heads()["prod"] == bad
