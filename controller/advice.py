@@ -135,7 +135,9 @@ def after_reverted(rollout: Rollout, git: GitSaid | None, nodes: Mapping[str, st
     back = f"{rollout.environment} is back on {last_good(rollout)}"
     if git is not None and git.did == "revert" and git.commit:
         back += f" by revert commit {git.commit[:7]}"
-    elif git is not None and git.did == "revert":
+    elif git is not None and git.did == "aside":
+        back += f", but its branch is protected: merge {git.message} into it, which takes the release out"
+    elif git is not None:
         back += f"; no revert commit is needed: {git.why.rstrip('.')}"
     else:
         back += "; git does not have the revert commit yet and gets it as soon as it answers"

@@ -54,6 +54,8 @@ def policy(parts: Shared, name: str, standing: Standing) -> Environment:
     promoted = [release.commit for release in standing.promoted.values()]
     last = standing.rollout
     commit = last.commit if last is not None and last.commit in promoted else (promoted[0] if promoted else None)
+    if commit is not None:
+        parts.git.bring(commit, name)
     if commit is not None and parts.git.object_id(commit, FOLDER) is not None:
         return parts.releases.policy(name, commit)  # from the mirror: a controller starts without git
     if name not in parts.git.heads():

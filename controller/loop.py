@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from controller import moments, rows
 from controller.acting import Acting
 from controller.branch import Branch
-from controller.debts import Debts
+from controller.debts import Debt, Debts
 from controller.decide import LOOK, decide, take_over, watch_end
 from controller.errors import Refused, Trouble, Unreachable
 from controller.ledgers.sqlite import Spool
@@ -33,6 +33,8 @@ from environments import BadEnvironment, Environment
 
 PROBE_EVERY = 2.0
 """Seconds between two round trips of an application's probe: each is a process of its own on a node."""
+LATE, SKEW = 86400.0, 60.0
+"""Of a commit that is older than the one or newer than the other when it is seen, nobody can say how quick that was."""
 FIRST_LOOK = 3.0
 """Seconds a starting controller gives its nodes to answer before it takes over with what it has seen."""
 
@@ -72,6 +74,7 @@ class EnvironmentLoop:
         self._troubles: dict[str, str] = {}
         self._written: set[tuple[int, str]] = set()
         self._told: dict[str, str] = {}
+        self._head: str | None = None
 
     @property
     def branch(self) -> str:
@@ -185,8 +188,19 @@ class EnvironmentLoop:
 
     def _gather(self, now: float) -> None:
         self._branch.ask(self._environment)
+        branch, head = self._environment.branch, self._branch.head
         if self._branch.trouble is not None:
             self._tell("source", self._branch.trouble)
+        else:
+            self._over("source", "The repository answers again.")
+        if self._branch.missing:
+            said = f"The repository has no branch {branch} any more: nothing changes here until somebody pushes it."
+            self._tell("branch", said)
+        elif head is not None:
+            self._over("branch", f"{branch} is there again, at {head[:7]}.")
+        if head != self._head:
+            self._head = head
+            self._debts.hurry()
         if self._branch.refused is not None:
             self._tell("refused", self._branch.refused)
         rollout = self._record.standing.open_rollout
@@ -317,14 +331,16 @@ class EnvironmentLoop:
     def _paid(self, body: Body) -> None:
         def hear() -> None:
             self._record.remark(rows.GIT, body)
-            if body["did"] == "revert":
-                said = f"revert commit {body['commit'][:7]} pushed" if body["commit"] else body["why"]
+            self._told.pop(owes(body["did"], body["rollout"]), None)
+            if body["did"] in ("revert", "aside"):
+                said = body["why"] or f"revert commit {body['commit'][:7]} pushed"
                 self._parts.notifier.tell(self._environment.name, "git", said, {"rollout": body["rollout"]})
 
         self._heard.put(hear)
 
-    def _git_failed(self, trouble: Trouble) -> None:
-        self._heard.put(lambda: self._tell("git", f"Not recorded in git yet, it is tried again: {trouble}"))
+    def _git_failed(self, debt: Debt, trouble: Trouble) -> None:
+        said = f"Not recorded in git yet, it is tried again: {trouble}"
+        self._heard.put(lambda: self._tell("git", said, owes(*debt)))
 
     # ---- recording and telling ------------------------------------------------------------------------------------
 
@@ -386,10 +402,15 @@ class EnvironmentLoop:
         body = {"rollout": number, "node": node, "log": list(lines)}
         self._heard.put(lambda: self._record.remark(rows.SAVED, body))
 
-    def _tell(self, event: str, sentence: str) -> None:
-        """Say something once, not every second."""
-        if self._told.get(event) != sentence:
-            self._told[event] = sentence
+    def _tell(self, event: str, sentence: str, about: str = "") -> None:
+        """Say something once, not every second; what it is ``about`` where an event may have several."""
+        if self._told.get(about or event) != sentence:
+            self._told[about or event] = sentence
+            self._parts.notifier.tell(self._environment.name, event, sentence, {})
+
+    def _over(self, event: str, sentence: str) -> None:
+        """Say that what was told is over, so that it is told when it happens again."""
+        if self._told.pop(event, None) is not None:
             self._parts.notifier.tell(self._environment.name, event, sentence, {})
 
 
@@ -402,11 +423,22 @@ def event_of(before: Rollout, after: Rollout) -> str:
     return "answered" if after.orders_read > before.orders_read else "waiting"
 
 
+def owes(did: str, number: int) -> str:
+    """What is told of a debt to git is told by this name."""
+    return f"git {did} {number}"
+
+
+def seen_after(committed_at: float, utc: float) -> float | None:
+    """How long a commit waited to be seen; None where its date is the future or long past, so that nobody can say."""
+    waited = utc - committed_at
+    return max(0.0, waited) if -SKEW <= waited <= LATE else None
+
+
 def seen_body(release: Release, utc: float) -> Body:
     return {
         "commit": release.commit,
         "subject": release.subject,
         "committed_at": release.committed_at,
-        "seen_s": max(0.0, utc - release.committed_at),
+        "seen_s": seen_after(release.committed_at, utc),
         "apps": {app: wanted.digest for app, wanted in release.apps.items()},
     }

@@ -33,7 +33,10 @@ SAMPLE = "sample"
 ORDER = "order"
 """What a person asked for: verb, who, reason, subject."""
 GIT = "git"
-"""What git was told: rollout, did (revert | note), commit or why it was not needed."""
+"""What git was told: rollout, did (revert | note | aside), commit or why it was not needed.
+
+``aside``: the branch is protected, and the revert waits on the branch that ``message`` names; it is owed still.
+"""
 SAVED = "saved"
 """Kept before a candidate is stopped: rollout, and its bad calls, or node and its last log lines."""
 EVIDENCE = "evidence"

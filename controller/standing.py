@@ -25,6 +25,7 @@ class Quarantined:
     rollout: int
     why: str
     commit: str = ""
+    """The commit that was rolled out: the same bits may come back under another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ class Standing:
     """Closed rollouts whose revert commit git has not got yet."""
     owed_notes: tuple[Rollout, ...] = ()
     last_seen: str | None = None
+    seen: Mapping[str, str] = field(default_factory=dict)
+    """Application to the release digest that the commit seen last wants."""
 
     @property
     def open_rollout(self) -> Rollout | None:
@@ -93,12 +96,13 @@ def advance(standing: Standing, row: Row) -> Standing:
     if row.kind == rows.ORDER:
         return ordered(standing, row)
     if row.kind == rows.SEEN:
-        return replace(standing, last_seen=row.body["commit"])
+        return replace(standing, last_seen=row.body["commit"], seen=row.body.get("apps", {}))
     if row.kind == rows.GIT:
         number, did = row.body["rollout"], row.body["did"]
         if did == "revert":
             return replace(standing, owed_reverts=without(standing.owed_reverts, number))
-        return replace(standing, owed_notes=without(standing.owed_notes, number))
+        if did == "note":
+            return replace(standing, owed_notes=without(standing.owed_notes, number))
     return standing
 
 
@@ -206,6 +210,8 @@ def named(standing: Standing, subject: str) -> frozenset[str]:
     }
     for bad in standing.quarantine.values():
         known[bad.digest] |= {bad.artifact_digest.removeprefix("sha256:"), bad.commit}
+    for digest in known.keys() & set(standing.seen.values()):
+        known[digest].add(standing.last_seen or "")
     for lane in standing.rollout.lanes if standing.rollout else ():
         if lane.candidate.digest in known:
             known[lane.candidate.digest].add(lane.candidate.commit)

@@ -89,8 +89,9 @@ class Gate:
     ``silent``: it accepts, and nobody answers; ``closed``: it hangs up.
     """
 
-    def __init__(self, to: tuple[str, int]) -> None:
-        self._to = to
+    def __init__(self, to: tuple[str, int], delay: float = 0.0) -> None:
+        """``delay``: seconds that each connection waits before it leads anywhere."""
+        self._to, self._delay = to, delay
         self.state = "open"
         self._held: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -116,6 +117,7 @@ class Gate:
                 threading.Thread(target=self._lead, args=(client,), daemon=True).start()
 
     def _lead(self, client: socket.socket) -> None:
+        time.sleep(self._delay)
         with client, contextlib.suppress(OSError), socket.create_connection(self._to, 2) as server:
             server.settimeout(None)
             back = threading.Thread(target=pump, args=(server, client), daemon=True)

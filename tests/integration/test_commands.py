@@ -275,6 +275,11 @@ def test_an_order_is_a_row_with_who_and_why(turnabout: Command, told: Callable[[
         ("promoted", ("resume", "prod"), "prod is not held."),
         ("waiting", ("retry", "prod"), "Nothing is held or quarantined in prod."),
         ("waiting", ("quarantine", "clear", "prod"), "Nothing is quarantined in prod."),
+        (
+            "reverted",
+            ("retry", "prod", "12345"),
+            "Nothing that is held or quarantined in prod is 12345: see turnabout status prod.",
+        ),
     ],
 )
 def test_an_order_that_could_change_nothing_is_answered_with_2(

@@ -65,6 +65,11 @@ def reverted_in_git(place: Place, rollout: Rollout) -> str:
     return place.message(row.body["commit"])
 
 
+def again_by(verb: str, place: Place, digest: str) -> str:
+    """The command that lets a release be tried again."""
+    return f'turnabout {verb} {place.name} {digest.removeprefix("sha256:")[:12]} --reason "WHY"'
+
+
 def waits(place: Place, app: str, reason: str) -> str:
     """What the controller tells of an application that it does not try."""
 
@@ -128,7 +133,8 @@ def test_harm_goes_back_and_git_says_so_and_the_same_bits_are_not_tried_again_un
 
     again = place.change("Answer odd numbers all the same", toy.harm("one"))
     said = waits(place, "toy", f"{again[:7]} waits: quarantined")
-    assert said == f"toy {again[:7]} waits: quarantined by rollout {rollout.number}: {rollout.why}"
+    lifts = f"which only {again_by('quarantine clear', place, candidate(rollout))} lifts"
+    assert said == f"toy {again[:7]} waits: quarantined by rollout {rollout.number}, {lifts}: {rollout.why}"
     assert place.rollout(again) is None
     code, said = place.turnabout("plan", "one")
     assert code == 3
@@ -220,9 +226,8 @@ def test_a_node_that_cannot_be_looked_at_ends_the_attempt_and_a_second_time_a_pe
             assert seen.why == "bos-a has not answered for 4 s, so nobody can say how it does."
         assert place.reaches(rollout.number, Phase.HELD).why == seen.why
     said = waits(place, "toy", "given up 2 times")
-    assert said == (
-        f"toy {commit[:7]} waits: given up 2 times without a clear verdict; turnabout retry tries it again"
-    )
+    again = f"{again_by('retry', place, candidate(rollout))} tries it again"
+    assert said == f"toy {commit[:7]} waits: given up 2 times without a clear verdict; {again}"
     assert place.head() == commit, "git is left alone"
     assert place.turnabout("status")[0] == 3
     assert place.turnabout("retry", "one", "--reason", "the link is repaired")[0] == 0

@@ -315,7 +315,7 @@ def forgetful(app: AppView) -> AppView:
 @without("a quarantined digest is not planned again", "applied again")
 def quarantine(patch: pytest.MonkeyPatch) -> None:
     real = plan.held
-    patch.setattr(plan, "held", lambda standing, wanted: real(replace(standing, quarantine={}), wanted))
+    patch.setattr(plan, "held", lambda standing, *about: real(replace(standing, quarantine={}), *about))
     patch.setattr(turning, "harmed", forgiving(turning.harmed))
 
 

@@ -10,7 +10,7 @@ import pytest
 from controller import rows
 from controller.model import Cause, Phase, Rollout
 from controller.rows import Row
-from controller.standing import Incident, Standing, fold
+from controller.standing import Incident, Standing, fold, named
 from tests.unit.scene import NOW, L, X, lane, release, rollout
 
 
@@ -159,6 +159,26 @@ def test_a_retry_clears_what_it_names_and_forgives_what_nodes_remember(subject: 
 
     assert not ledger.standing().quarantine
     assert ledger.standing().forgiven == {X}
+
+
+def test_a_retry_may_name_any_commit_that_brought_the_release() -> None:
+    brought = lane(candidate=replace(release(), commit="cafecafe12"))
+    ledger = Ledger().moved(rollout(Phase.REVERTED, lanes=(brought,), **HARM))
+    ledger.moved(rollout(Phase.PROMOTED, number=8, lanes=(lane(candidate=release("sha256:" + "8" * 64)),)))
+    ledger.add(rows.SEEN, {"commit": "abcdef1234", "apps": {"mqtt": X}})
+    standing = ledger.standing()
+
+    assert named(standing, "cafecafe") == {X}, "the commit of the rollout, though it is not the newest any more"
+    assert named(standing, "abcdef1") == {X}, "the commit that asks for the same bits again"
+    assert not named(standing, "abcdef2")
+
+
+def test_a_revert_that_waits_on_a_branch_of_its_own_is_owed_still() -> None:
+    ledger = Ledger().moved(rollout(Phase.REVERTING, **HARM), rollout(Phase.REVERTED, **HARM))
+    ledger.add(rows.GIT, {"rollout": 7, "did": "aside"})
+
+    assert [owed.number for owed in ledger.standing().owed_reverts] == [7]
+    assert [owed.number for owed in ledger.standing().owed_notes] == [7]
 
 
 def test_a_retry_of_something_else_clears_nothing() -> None:
