@@ -50,10 +50,8 @@ def open_ledger(site: Site, environment: str) -> SqliteLedger:
 
 
 def policy(parts: Shared, name: str, standing: Standing) -> Environment:
-    """The environment's rules as the last promoted commit states them; before any promotion, as its branch does."""
-    promoted = [release.commit for release in standing.promoted.values()]
-    last = standing.rollout
-    commit = last.commit if last is not None and last.commit in promoted else (promoted[0] if promoted else None)
+    """The environment's rules as the commit states them that is in force; before any promotion, as its branch does."""
+    commit = standing.policy
     if commit is not None:
         parts.git.bring(commit, name)
     if commit is not None and parts.git.object_id(commit, FOLDER) is not None:

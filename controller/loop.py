@@ -75,6 +75,7 @@ class EnvironmentLoop:
         self._written: set[tuple[int, str]] = set()
         self._told: dict[str, str] = {}
         self._head: str | None = None
+        self._adopted: str | None = None
 
     @property
     def branch(self) -> str:
@@ -171,6 +172,8 @@ class EnvironmentLoop:
                 self._troubles.clear()
                 self._decided(None, found.rollout, "pending")
                 return now
+            if not found.waits:
+                self._adopt(self._branch.release.commit)
         return now + LOOK
 
     def plan(self, release: Release, now: float) -> Plan:
@@ -363,6 +366,32 @@ class EnvironmentLoop:
         except (Trouble, BadEnvironment):
             return  # the policy that is in force stays in force
         self._heard.put(lambda: setattr(self, "_environment", environment))
+
+    def _adopt(self, commit: str) -> None:
+        """A commit that wants no other release is no candidate: what it states as rules may hold at once."""
+        standing = self._record.standing
+        if standing.promoted and commit not in (self._adopted, standing.policy):
+            self._adopted = commit
+            self._parts.pool.submit(self._read_rules, commit)
+
+    def _read_rules(self, commit: str) -> None:
+        try:
+            stated = self._parts.source.policy(self._environment.name, commit)
+        except (Trouble, BadEnvironment):
+            return
+        self._heard.put(lambda: self._adopted_now(commit, stated))
+
+    def _adopted_now(self, commit: str, stated: Environment) -> None:
+        if stated == self._environment or self._record.standing.open_rollout is not None:
+            return
+        try:
+            self._record.row(rows.POLICY, {"commit": commit})
+        except Unreachable:
+            self._adopted = None
+            return
+        self._environment = stated
+        said = f"The rules of commit {commit[:7]} are in force: it changes nothing else."
+        self._parts.notifier.tell(stated.name, "policy", said, {"commit": commit[:7]})
 
     def _note_moments(self, rollout: Rollout, seen: Observation, now: float) -> None:
         t = now - rollout.t0 if rollout.t0 is not None else None

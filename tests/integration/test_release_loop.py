@@ -366,19 +366,26 @@ timezone = "UTC"
 """
 
 
+def rules_of(place: Place, commit: str) -> None:
+    """Wait until what a commit states as rules, and nothing else, is in force."""
+    wait(f"the rules of {commit[:7]}", lambda: place.chronicle.read().standing.policy == commit)
+
+
 def test_a_freeze_window_stops_everything_but_the_one_commit_that_a_person_lets_through(place: Place) -> None:
-    place.until(place.commit("Freeze for the fair", {"toy": [toy.good("before the fair")]}, one=FROZEN), Phase.PROMOTED)
+    newest_promoted(place)
+    rules_of(place, place.commit("Freeze for the fair", {}, one=FROZEN))
     commit = place.change("Mend the pump", toy.good("mended"))
     said = "the freeze window 'the fair' is open; turnabout approve lets it begin all the same"
     assert waits(place, "toy", "freeze window").endswith(said)
     assert place.turnabout("approve", "one", "--reason", "the pump stands still")[0] == 0
     rollout = place.until(commit, Phase.PROMOTED)
     assert (rollout.window, rollout.approved) == ("the fair", "ann: the pump stands still")
-    thaw = place.commit("Thaw", {"toy": [toy.good("after the fair")]}, one=f'branch = "one"\n{ONE}')
-    assert waits(place, "toy", thaw[:7]).endswith(said)
-    assert place.rollout(thaw) is None
-    assert place.turnabout("approve", "one", "--reason", "the fair is over")[0] == 0
-    place.until(thaw, Phase.PROMOTED)
+    later = place.change("Paint the pump", toy.good("painted"))
+    assert waits(place, "toy", later[:7]).endswith(said)
+    assert place.rollout(later) is None, "one approval, one commit"
+    assert place.turnabout("approve", "one", "--reason", "it rusts")[0] == 0
+    place.until(later, Phase.PROMOTED)
+    rules_of(place, place.commit("Thaw", {}, one=f'branch = "one"\n{ONE}'))
     after = place.change("Back to usual", toy.good("as usual"))
     assert place.until(after, Phase.PROMOTED).window is None
 

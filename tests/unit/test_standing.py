@@ -250,6 +250,16 @@ def test_evidence_and_what_only_people_read_change_nothing_else() -> None:
     assert now.last_row == 3
 
 
+def test_whose_rules_are_in_force() -> None:
+    ledger = Ledger().moved(replace(before_it(), commit="aaaa")).add(rows.POLICY, {"commit": "bbbb"})
+    assert ledger.standing().policy == "bbbb"
+
+    ledger.moved(rollout(Phase.PROMOTED, commit="cccc"))
+    assert ledger.standing().policy == "cccc"
+    ledger.moved(rollout(Phase.RETURNING, commit="cccc", cause=Cause.ABORTED))
+    assert ledger.standing().policy == "bbbb", "who takes a release back takes its rules back"
+
+
 def test_the_newest_commit_that_was_seen() -> None:
     assert Ledger().add(rows.SEEN, {"commit": "abc"}).standing().last_seen == "abc"
 
