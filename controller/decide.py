@@ -436,7 +436,8 @@ def closing(rollout: Rollout, heading: Phase, seen: Observation, now: float) -> 
 
 def all_back(rollout: Rollout, seen: Observation, now: float) -> bool:
     ends = rollout.tokens
-    return all(steps.back(lane, node, ends, seen, now) for lane in rollout.lanes for node in lane.nodes)
+    back = all(steps.back(lane, node, ends, seen, now) for lane in rollout.lanes for node in lane.nodes)
+    return back and steps.all_know(rollout, seen, now)
 
 
 def stuck(rollout: Rollout, seen: Observation, now: float) -> Rollout:

@@ -287,6 +287,8 @@ class AppView:
     """Why the node last went back by itself, in its own words."""
     went_back_kind: str = ""
     """The same in one word: deadline, restart, exit, unready, start, asked or return."""
+    went_back_token: str = ""
+    """The promise that it left then."""
     ready_for: float = inf
     """Seconds for which it has been ready without a break."""
 

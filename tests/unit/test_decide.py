@@ -454,6 +454,22 @@ def test_going_back_does_not_close_before(straggler: AppView | None) -> None:
     assert after(reverting, split).phase is Phase.REVERTING
 
 
+def test_a_node_that_went_back_by_itself_is_told_that_it_was_harm_before_anything_closes() -> None:
+    """It restarted, or its deadline passed: it left the candidate and cannot know what it was."""
+    reverting = rollout(Phase.REVERTING, cause=Cause.HARM, guilty=("mqtt",), entered_at=NOW - 5)
+    back, restarted = on_base(ended=GONE_BACK), on_base(ended=GONE_BACK, went_back_token="prod-r7")
+
+    decision = decide(reverting, seen(restarted, back), NOW)
+
+    assert decision.rollout.phase is Phase.REVERTING
+    assert asked(decision, Revert) == [Revert("bos-a", "mqtt", "prod-r7", "because", harm=True)]
+    knows = replace(restarted, harmful=frozenset({X}))
+    assert after(reverting, seen(knows, back)).phase is Phase.REVERTED
+    assert after(replace(reverting, cause=Cause.BLIND), seen(restarted, back)).phase is Phase.HELD, "it was no harm"
+    left_another = replace(restarted, went_back_token="prod-r6")
+    assert after(reverting, seen(left_another, back)).phase is Phase.REVERTED, "it never saw this one"
+
+
 def test_a_node_that_will_not_come_back_is_paged_for_and_the_work_goes_on() -> None:
     reverting = rollout(Phase.REVERTING, cause=Cause.HARM, guilty=("mqtt",), t0=NOW - 180.1)
     split = seen(on_candidate(), on_base(ended=frozenset({"prod-r7"})))
