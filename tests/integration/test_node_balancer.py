@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -197,6 +198,32 @@ def test_a_killed_balancer_comes_back_with_the_leased_weights(site: Site) -> Non
     eventually(lambda: not alive(before))
     eventually(lambda: balancer(site)["up"] and balancer(site)["since"] > since)
     eventually(lambda: (weight_of(site, "http/bos-a"), weight_of(site, "mqtt/bos-b")) == (7, 0))
+    assert haproxy_pid(site) != before
+
+
+def test_clients_see_that_a_killed_balancer_gives_a_canary_without_traffic_at_most_its_share_and_soon_none(
+    site: Site,
+) -> None:
+    site.traffic("r1", 60, "mqtt/bos-a=0")
+    before, names = haproxy_pid(site), itertools.count()
+
+    def served_by() -> str:
+        """Where a client that nobody has seen yet is led; "" while nobody listens."""
+        try:
+            device = Device(site.facts["front_mqtt"], b"n%03d" % next(names))
+        except OSError:
+            return ""
+        device.sock.close()
+        return device.server
+
+    assert {served_by() for _ in range(20)} == {"bos-b"}
+    os.kill(before, signal.SIGKILL)
+    came = [eventually(served_by)]
+    while came[-20:].count("bos-b") < 20:
+        came.append(eventually(served_by))
+        assert came[-20:] != ["bos-a"] * 20, "the canary took the full share"
+        assert len(came) < 2000, "the leased weight does not come back"
+    assert weight_of(site, "mqtt/bos-a") == 0
     assert haproxy_pid(site) != before
 
 

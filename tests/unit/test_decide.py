@@ -29,6 +29,7 @@ from tests.unit.scene import (
     after,
     asked,
     confirmed,
+    deafened,
     lane,
     on_base,
     on_candidate,
@@ -61,6 +62,7 @@ def test_a_rollout_starts_when_every_node_is_on_last_good_and_has_the_bits() -> 
     ("observation", "sentence"),
     [
         (seen(on_base(), None), "Waits for bos-b, which does not answer."),
+        (deafened(seen(on_base(), on_base()), "bos-b"), "Waits for the balancer of bos-b, which does not answer."),
         (seen(on_candidate("prod-r6"), on_base()), "Waits for bos-a, which still holds prod-r6."),
         (seen(on_base(good=X), on_base()), "Waits for bos-a, which is not on last good."),
         (seen(on_base(ready=False), on_base()), "Waits for bos-a, which is not on last good."),
@@ -189,6 +191,17 @@ def test_a_silent_node_blinds() -> None:
 
     assert turned.cause is Cause.BLIND
     assert turned.why == "bos-b has not answered for 5 s, so nobody can say how it does."
+
+
+def test_a_balancer_that_does_not_answer_though_its_node_does_blinds_when_it_was_silent_for_long() -> None:
+    watched = seen(on_candidate(), on_base())
+
+    turned = after(rollout(Phase.WATCHING), deafened(watched, "bos-b"))
+
+    assert turned.cause is Cause.BLIND
+    assert turned.why == "The balancer of bos-b has not answered for 5 s, so nobody can move its traffic."
+    restarting = deafened(watched, "bos-b", 1.0)
+    assert after(rollout(Phase.WATCHING), restarting).phase is Phase.WATCHING, "a second is a balancer that starts"
 
 
 def test_harm_beats_an_order_to_abort() -> None:
@@ -354,7 +367,9 @@ def test_a_node_that_will_not_come_along_is_paged_for_and_tried_on() -> None:
 
     stuck = after(last, split)
     assert (stuck.phase, stuck.heading, stuck.settle) == (Phase.STUCK, Phase.PROMOTED, 4)
-    assert stuck.why.startswith("Promoted, but bos-b will not come along.")
+    assert stuck.why.startswith("Promoted, but bos-b will not come along. When it answers")
+    deaf = after(last, deafened(split, "bos-a"))
+    assert deaf.why.startswith("Promoted, but bos-b will not come along. The balancer of bos-a does not answer. When")
 
     assert after(stuck, split, NOW + 65.1).settle == 5
     assert after(stuck, split, NOW + 65.1).phase is Phase.STUCK

@@ -9,6 +9,7 @@ import pytest
 
 from controller.errors import Unreachable
 from controller.fleets import answers
+from controller.looking import Looking
 
 Json = dict[str, Any]
 APP: Json = {
@@ -42,6 +43,16 @@ def test_a_sane_answer_is_read() -> None:
     seen = answers.telemetry(SANE, "bos-a", "toy", 100.0)
     assert seen.view.apps["toy"].running == "sha256:a"
     assert seen.events["bos-a", "other"].total == 3
+
+
+def test_what_a_balancer_last_said_is_kept_with_its_age_while_the_balancer_is_silent() -> None:
+    looking = Looking()
+    looking.observed(answers.telemetry(SANE, "bos-a", "toy", 100.0))
+    looking.observed(answers.telemetry(spoilt(("balancer", "up"), False), "bos-a", "toy", 104.0))
+    view = looking.views["bos-a"]
+    assert (view.received_at, view.weights, view.weights_at) == (104.0, {"toy/bos-a": 100}, 100.0)
+    looking.observed(answers.telemetry(SANE, "bos-a", "toy", 105.0))
+    assert looking.views["bos-a"].weights_at == 105.0
 
 
 @pytest.mark.parametrize(
