@@ -148,6 +148,19 @@ def test_a_node_without_room_is_named_and_the_release_begins_when_there_is_room(
         ends(place, commit, Phase.PROMOTED)
 
 
+def test_a_disk_that_takes_no_more_in_mid_stage_is_named_and_nothing_of_the_release_is_left_there(place: Place) -> None:
+    releases = place.root("bos-b") / "store" / "releases"
+    before = sorted(releases.iterdir())
+    with place.controller():
+        with place.instead("bos-b", "open", "ulimit -f 2"):  # its commands write no file of more than 1 kB
+            commit = place.change("Too much", toy.good("too much"))
+            said = f"The disk of {place.root('bos-b')} takes no more (File too large): nothing was staged. Run gc, then"
+            rollout = pending_because(place, commit, f"bos-b, which is copying the candidate (stage on bos-b: {said}")
+            assert rollout.t0 is None
+            assert sorted(releases.iterdir()) == before
+        ends(place, commit, Phase.PROMOTED)
+
+
 def test_a_promise_that_cannot_be_written_is_not_given_and_the_node_says_why(place: Place) -> None:
     blocked = place.root("bos-a") / ".state.json.tmp"
     with place.controller():
