@@ -227,6 +227,18 @@ def test_clients_see_that_a_killed_balancer_gives_a_canary_without_traffic_at_mo
     assert haproxy_pid(site) != before
 
 
+def test_a_balancer_that_listens_to_nobody_is_told_of_and_gets_its_weights_when_it_listens_again(site: Site) -> None:
+    listens = site.run / "balancer.sock"
+    away = listens.rename(listens.with_suffix(".away"))
+    eventually(lambda: not balancer(site)["up"])
+    code, said = site.traffic("r1", 60, "http/bos-a=7")
+    assert (code, said["applied"], said["status"]["balancer"]["weights"]) == (0, False, {})
+    assert [lease["token"] for lease in balancer(site)["leases"]] == ["r1"], "it is leased all the same"
+    away.rename(listens)
+    eventually(lambda: weight_of(site, "http/bos-a") == 7)
+    assert balancer(site)["up"]
+
+
 def test_serve_dies_and_its_leases_hold_while_the_balancer_goes_on(site: Site) -> None:
     site.traffic("r1", 60, "http/bos-a=7")
     balancing = haproxy_pid(site)
