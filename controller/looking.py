@@ -52,7 +52,10 @@ class Looking:
         """A command's answer is as good a look at the node's state as an observation, if it is newer."""
         known = self.views.get(view.node)
         if known is None or view.received_at >= known.received_at:
-            self.views[view.node] = replace(view, weights=view.weights or (known.weights if known else {}))
+            if not view.weights:  # a balancer that is being started: what it last said, or from now on nothing
+                weights, at = (known.weights, known.weights_at) if known else ({}, view.received_at)
+                view = replace(view, weights=weights, weights_at=at)
+            self.views[view.node] = view
 
     def probed(self, node: str, works: bool) -> None:
         self._probes[node] = works

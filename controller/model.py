@@ -292,6 +292,8 @@ class AppView:
     """Why the node last went back by itself, in its own words."""
     went_back_kind: str = ""
     """The same in one word: deadline, restart, exit, unready, start, asked or return."""
+    went_back_token: str = ""
+    """The promise that it left then."""
     ready_for: float = inf
     """Seconds for which it has been ready without a break."""
 
@@ -310,7 +312,9 @@ class NodeView:
     boottime: float
     apps: Mapping[str, AppView]
     weights: Mapping[str, int] = field(default_factory=dict)
-    """``backend/server`` to the weight its balancer uses now; empty while the balancer does not answer."""
+    """``backend/server`` to the weight its balancer uses, as it last said; empty if it never answered."""
+    weights_at: float = inf
+    """When its balancer said so, on the controller's clock."""
     sessions: Mapping[str, int] = field(default_factory=dict)
     servers_up: Mapping[str, bool] = field(default_factory=dict)
 
@@ -382,6 +386,11 @@ class Observation:
     def answers(self, node: str, now: float) -> NodeView | None:
         view = self.nodes.get(node)
         return view if view is not None and now - view.received_at <= self.silence else None
+
+    def deaf(self, node: str, now: float) -> bool:
+        """The node answers, and its balancer has not for as long as a node may be silent."""
+        view = self.answers(node, now)
+        return view is not None and now - view.weights_at > self.silence
 
 
 @dataclass(frozen=True, slots=True)

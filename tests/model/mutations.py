@@ -309,6 +309,11 @@ def forgetful(app: AppView) -> AppView:
     return replace(app, harmful=frozenset())
 
 
+@without("a node that went back by itself learns that it was harm", "nodes fail", "controllers and their ledger")
+def harm_is_told(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(steps, "knows_of_harm", lambda rollout, lane, app: True)
+
+
 # ---- plan, record, ledger -----------------------------------------------------------------------------------------
 
 

@@ -41,7 +41,10 @@ ROLLOUT = Rollout(
 STAGED = frozenset({NEW.digest, GOOD.digest})
 ENDED = frozenset({ROLLOUT.token})
 CONTROL = AppView(running=GOOD.digest, good=GOOD.digest, ready=True, staged=STAGED)
-WENT = replace(CONTROL, ended=ENDED, went_back="had been ready and was not for 6 s", went_back_kind="unready")
+WENT = replace(
+    CONTROL, ended=ENDED, went_back="had been ready and was not for 6 s", went_back_kind="unready",
+    went_back_token=ROLLOUT.token,
+)  # fmt: skip
 HELD_UP = replace(
     CONTROL, running=NEW.digest, pending=Promise(ROLLOUT.token, NEW.digest, GOOD.digest, 205.0, 1), ready=False
 )  # fmt: skip
