@@ -265,6 +265,8 @@ def _sentences(error: ValidationError, table: Mapping[str, Any]) -> Iterator[tup
             yield key, f"{shown(value)} is out of bounds; write {words} {context[bound]:g}"
         elif kind == "literal_error":
             yield key, f"{shown(value)} is not accepted here; write {context['expected']}"
+        elif kind == "finite_number":
+            yield key, f"{shown(value)} is not a finite number; write one"
         elif kind == "string_pattern_mismatch":
             yield key, f"{shown(value)} is not accepted here; it must match {context['pattern']}"
         elif kind in ("too_short", "string_too_short"):

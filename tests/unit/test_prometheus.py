@@ -2,93 +2,48 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import socket
-import threading
-import time
 from collections.abc import Callable, Iterator
-from urllib.parse import parse_qs
 
 import pytest
 
 from controller.checks import prometheus
 from controller.checks.prometheus import Prometheus
 from controller.errors import Refused, Trouble, Unreachable
+from tests.integration.metrics_server import MetricsServer, vector
 
 QUERY = "sum by (node) (orders_total)"
 
 
-def vector(*series: tuple[dict[str, str], str]) -> str:
-    result = [{"metric": metric, "value": [1700000000.123, value]} for metric, value in series]
-    return json.dumps({"status": "success", "data": {"resultType": "vector", "result": result}})
-
-
-class Server:
-    """Answers every query with ``status`` and ``body``, and keeps what it was asked."""
-
-    def __init__(self) -> None:
-        self.status, self.body = 200, vector()
-        self.drips = False
-        self.asked: list[tuple[str, dict[str, list[str]]]] = []
-        server = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                form = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                server.asked.append((self.path, parse_qs(form)))
-                self.send_response(server.status)
-                self.send_header("Content-Type", "application/json")
-                self.end_headers()
-                while server.drips:
-                    self.wfile.write(b" ")
-                    time.sleep(0.02)
-                self.wfile.write(server.body.encode())
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._http.daemon_threads = True
-        self.address = f"http://127.0.0.1:{self._http.server_address[1]}"
-        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,))
-        self._thread.start()
-
-    def stop(self) -> None:
-        self.drips = False
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join(5)
-
-
 @pytest.fixture
-def server() -> Iterator[Server]:
-    made = Server()
+def server() -> Iterator[MetricsServer]:
+    made = MetricsServer()
     try:
         yield made
     finally:
         made.stop()
 
 
-def asked(server: Server, label: str = "node") -> dict[str, float]:
+def asked(server: MetricsServer, label: str = "node") -> dict[str, float]:
     return dict(Prometheus().values(server.address, QUERY, label))
 
 
-def test_a_vector_becomes_a_number_for_each_node(server: Server) -> None:
+def test_a_vector_becomes_a_number_for_each_node(server: MetricsServer) -> None:
     server.body = vector(({"node": "bos-a"}, "3"), ({"node": "bos-b", "zone": "BOS"}, "1.5e+01"))
 
     assert asked(server) == {"bos-a": 3.0, "bos-b": 15.0}
     assert server.asked == [("/api/v1/query", {"query": [QUERY], "timeout": ["3s"]})]
 
 
-def test_a_server_may_stand_below_a_path_and_name_nodes_otherwise(server: Server) -> None:
+def test_a_server_may_stand_below_a_path_and_name_nodes_otherwise(server: MetricsServer) -> None:
     server.body = vector(({"instance": "bos-a"}, "3"))
 
     assert Prometheus().values(f"{server.address}/select/0/prometheus", QUERY, "instance") == {"bos-a": 3.0}
     assert server.asked[0][0] == "/select/0/prometheus/api/v1/query"
 
 
-def test_what_is_not_a_number_or_infinite_is_no_value(server: Server) -> None:
+def test_what_is_not_a_number_or_infinite_is_no_value(server: MetricsServer) -> None:
     server.body = vector(({"node": "bos-a"}, "NaN"), ({"node": "bos-b"}, "+Inf"), ({"node": "bos-c"}, "0"))
 
     assert asked(server) == {"bos-c": 0.0}
@@ -116,7 +71,7 @@ SCALAR = json.dumps({"status": "success", "data": {"resultType": "scalar", "resu
     ],
 )
 def test_each_nonsense_has_its_sentence(
-    server: Server, status: int, body: str, kind: type[Trouble], said: str
+    server: MetricsServer, status: int, body: str, kind: type[Trouble], said: str
 ) -> None:  # fmt: skip
     server.status, server.body = status, body
 
@@ -126,7 +81,7 @@ def test_each_nonsense_has_its_sentence(
     assert said in str(caught.value)
 
 
-def test_an_answer_without_end_is_not_read(server: Server) -> None:
+def test_an_answer_without_end_is_not_read(server: MetricsServer) -> None:
     server.body = " " * (prometheus.MOST_BYTES + 1)
 
     with pytest.raises(Unreachable, match="its answer is longer than 1,048,576 bytes"):
@@ -135,7 +90,7 @@ def test_an_answer_without_end_is_not_read(server: Server) -> None:
 
 @pytest.mark.parametrize("how", ["silent", "dripping"])
 def test_a_server_that_does_not_come_to_an_end_is_given_up(
-    server: Server, how: str, monkeypatch: pytest.MonkeyPatch
+    server: MetricsServer, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prometheus, "SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
