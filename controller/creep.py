@@ -8,8 +8,8 @@ which no distribution is known, so that an exact probability would be made up. I
 and each of them must be passed at ``LOOKS`` looks in a row:
 
 - *Straight.* The last half minute is cut into five parts; the level of a part is its median. Every level lies above the
-  one before, and the second half grows at least three quarters as much as the first: caches and pools that fill up slow
-  down, a leak does not. The first seconds of a process do not count at all.
+  one before, by a quarter of the mean rise at least, and the second half grows at least three quarters as much as the
+  first: caches and pools that fill up slow down, a leak does not. The first seconds of a process do not count at all.
 - *Faster than last good ever.* Its slower half grows faster than any control node did in any half of any half minute of
   the same watch, and only what is beyond that counts: the control's own saw teeth and leaks are not the candidate's.
 - *Large enough to see.* It grew by more than a garbage collector's mood: ``RESOLUTION``.
@@ -40,7 +40,9 @@ SETTLES = 10.0
 """Seconds of a process that do not count: it imports, connects and fills its pools."""
 WINDOW, PARTS, HALF = 30.0, 5, 12.0
 """The seconds that are looked at, the parts they are cut into, and how far apart the middles of a half's ends are."""
-STRAIGHT = 0.75
+BETWEEN = 4.0
+"""Looks may be so far apart where machines are busy."""
+STRAIGHT, EVEN = 0.75, 0.25
 LOOKS = 5
 CATCHING_UP = 10.0
 
@@ -83,12 +85,15 @@ def look(state: Held, checks: tuple[Check, ...], sample: Sample, started: Mappin
 
 def remembered(state: Held, sample: Sample, started: Mapping[str, float]) -> Held:
     points, fastest, compared = dict(state.points), dict(state.fastest), state.compared
-    controls = state.controls | {node for node, arm in sample.ran.items() if arm == "control"}
+    canaries = {node for node, arm in sample.ran.items() if arm == "canary"}
+    controls = (state.controls | {node for node, arm in sample.ran.items() if arm == "control"}) - canaries
     for node, now_holds in sample.held.items():
-        if sample.ran.get(node) == "canary" and sample.at - started.get(node, sample.at) < SETTLES:
-            continue
+        settles = node in canaries and sample.at - started.get(node, sample.at) < SETTLES
         for resource, value in now_holds.items():
-            kept = [point for point in points.get((node, resource), ()) if point[0] > sample.at - WINDOW]
+            if settles:
+                points.pop((node, resource), None)  # what last good held there before
+                continue
+            kept = [point for point in points.get((node, resource), ()) if point[0] > sample.at - WINDOW - BETWEEN]
             points[node, resource] = (*kept, (sample.at, value))
             shape = levels(points[node, resource])
             if shape is None:
@@ -106,7 +111,7 @@ def levels(points: tuple[Point, ...]) -> Levels | None:
     parts: list[list[float]] = [[] for _ in range(PARTS)]
     for at, value in points:
         parts[PARTS - 1 - min(PARTS - 1, int((end - at) * PARTS / WINDOW))].append(value)
-    if end - points[0][0] < WINDOW - 2.0 or not all(parts):
+    if end - points[0][0] < WINDOW - 0.5 or not all(parts):
         return None
     return tuple(median(part) for part in parts)
 
@@ -124,7 +129,8 @@ def creeps(state: Held, check: Check, node: str, resource: str) -> str | None:
     if shape is None or resource not in state.fastest:
         return None
     first, second = halves(shape)
-    straight = all(b > a for a, b in pairwise(shape)) and second >= STRAIGHT * first
+    even = EVEN * (shape[-1] - shape[0]) / (PARTS - 1)
+    straight = all(b - a > max(0.0, even) for a, b in pairwise(shape)) and second >= STRAIGHT * first
     pace = min(first, second) - state.fastest[resource]
     if not straight or pace <= 0 or shape[-1] - shape[0] < RESOLUTION[resource]:
         return None

@@ -75,13 +75,16 @@ def weighed(
     gained = {"canary": told.waiting[0], "control": told.waiting[1]}
     before = dict(told.before)
     totals, bads = values.get("query_total", {}), values.get("query_bad", {})
+    concurrent = any(arm == "canary" for arm, _ in before.values())
     for node, arm in arms.items():
         if node not in totals:
             continue
         now = {"query_total": totals[node], "query_bad": bads.get(node, 0.0)}  # no bad event yet: no series yet
-        then = {query: before.get((query, node)) for query in now}
-        more = {query: now[query] - was[1] for query, was in then.items() if was is not None and was[0] == arm}
-        if len(more) == len(now) and min(more.values()) >= 0:
+        then = {query: was for query in now if (was := before.get((query, node))) is not None and was[0] == arm}
+        more = {query: now[query] - was for query, (_, was) in then.items()}
+        if node not in bads and more.get("query_bad", 0.0) < 0 <= more["query_total"]:
+            continue  # it had a series of bad events and goes on: what came meanwhile is counted when that is back
+        if concurrent and len(more) == len(now) and min(more.values()) >= 0:
             total = round(more["query_total"])
             gained[arm] = gained[arm] + Arm(total, min(total, round(more["query_bad"])))
         before |= {(query, node): (arm, value) for query, value in now.items()}

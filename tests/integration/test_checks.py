@@ -33,7 +33,7 @@ LAG: toy.Edit = (
 ANYBODY: toy.Edit = ("release.toml", 'data = "toy"', 'data = "toy"\nsynthetic = ["/items/7"]')
 LEAKING: toy.Edit = (
     "answer.py", "def answer(number, settings):\n",
-    "kept = []\n\n\ndef answer(number, settings):\n    kept.append(bytearray(150_000))\n",
+    "kept = []\n\n\ndef answer(number, settings):\n    kept.append(b'x' * 150_000)\n",
 )  # fmt: skip
 
 

@@ -113,6 +113,16 @@ def test_a_leak_is_found_through_the_noise_and_not_before_it_was_watched_for_lon
     assert sum(at is not None for at in found) >= 39
 
 
+def test_a_canary_that_was_a_control_node_a_moment_ago_is_no_control_node() -> None:
+    """The rollout begins with every node on last good, and looks are up to two seconds apart."""
+    taken = list(watch(leak(1.0), level(60.0)))
+    before = [replace(one, at=one.at - 3, ran=dict.fromkeys(NODES, "control")) for one in taken[:3]]
+    drawn = random.Random(1)
+    seldom = [one for one in taken if one.at < 2 or drawn.random() < 0.7]
+
+    assert judged(iter([*before, *seldom])).outcome is Outcome.FAIL
+
+
 def test_a_leak_that_begins_late_is_found_while_half_a_minute_is_left() -> None:
     assert judged(watch(leak(2.0, onset=20.0), level(60.0))).outcome is Outcome.FAIL
 

@@ -10,7 +10,7 @@ import pytest
 
 from controller.asking import EVERY, Asking, queries
 from controller.errors import Unreachable
-from controller.model import Check, Lane, Outcome, Verdict
+from controller.model import Arm, Check, Lane, Outcome, Verdict
 from controller.outside import SETTLES
 from controller.samples import Answer, Sample
 from controller.verdict import Judgement, Terms, look, verdict
@@ -158,7 +158,18 @@ def test_counters_that_began_again_and_arms_that_gain_in_their_own_rhythm_lose_n
     evidence = state.evidence["orders"]
     assert (evidence.canary.bad, evidence.control.bad) == (0, 0)
     assert evidence.canary.total + state.told["orders"].waiting[0].total == 400, "from 200 at 25 s to 600 at 60 s"
-    assert evidence.control.total + state.told["orders"].waiting[1].total == 1200
+    assert evidence.control.total + state.told["orders"].waiting[1].total == 800, "from 400 at 15 s to 1200"
+
+
+def test_a_series_that_is_missing_for_a_while_brings_nothing_twice() -> None:
+    """Two answers lack the counter of bad events, which stands at 50 on both nodes and does not move."""
+    state, lane = Judgement(), on(FAILED)
+    for second in range(0, 61, 5):
+        answer = counters((50, 1000 + 10 * second), (50, 1000 + 20 * second))
+        if second in (35, 40):
+            answer = Answer({**answer.values, "query_bad": {}})
+        state = look(state, lane, Sample("mqtt", float(second), (), ran=RAN, answers={"orders": answer}))
+    assert (state.evidence["orders"].canary, state.evidence["orders"].control) == (Arm(450, 0), Arm(900, 0))
 
 
 # ---- asking ---------------------------------------------------------------------------------------------------------
