@@ -66,7 +66,7 @@ class Asking:
 
 def queries(environment: str, lane: Lane, check: Check) -> Iterator[tuple[str, str]]:
     """(key, PromQL) of everything that a check asks, with its placeholders filled in."""
-    nodes = "|".join(map(re.escape, lane.nodes)).replace("\\", "\\\\")
+    nodes = "|".join(node.replace(".", r"\\.") for node in lane.nodes)  # in a string of PromQL, as a pattern
     fills = {"environment": environment, "app": lane.app, "nodes": nodes}
     for key in ("query", "query_bad", "query_total"):
         if query := getattr(check, key):

@@ -135,6 +135,18 @@ def test_the_limit_and_the_time_are_what_the_check_says() -> None:
     assert judged(watch(slow, level(60.0)), creeping(roomy)).outcome is Outcome.PASS
 
 
+def test_growth_that_is_no_more_than_a_collector_s_mood_is_none_however_little_is_allowed() -> None:
+    patient = replace(CREEP, within_seconds=7 * 86400.0)
+    assert judged(watch(leak(0.2), level(60.0)), creeping(patient)).outcome is Outcome.PASS
+    assert judged(watch(leak(0.4), level(60.0)), creeping(patient)).outcome is Outcome.FAIL
+
+
+def test_a_limit_that_is_full_already_leaves_half_of_itself() -> None:
+    full = replace(CREEP, limits={"memory_mb": 50.0}, within_seconds=60.0)
+    assert judged(watch(leak(0.4), level(60.0)), creeping(full)).outcome is Outcome.PASS
+    assert judged(watch(leak(0.5), level(60.0)), creeping(full)).outcome is Outcome.FAIL
+
+
 # ---- no leak --------------------------------------------------------------------------------------------------------
 
 HARMLESS: Mapping[str, tuple[Curve, Curve]] = {

@@ -161,6 +161,14 @@ def test_counters_that_began_again_and_arms_that_gain_in_their_own_rhythm_lose_n
     assert evidence.control.total + state.told["orders"].waiting[1].total == 800, "from 400 at 15 s to 1200"
 
 
+def test_arms_that_never_gain_in_the_same_answer_are_compared_all_the_same() -> None:
+    def in_turns(t: float) -> Answer:
+        canary, control = t // 10, (t + 5) // 10
+        return counters((40 * canary, 100 * canary), (0, 200 * control))
+
+    assert judge(FAILED, in_turns, ended=False).outcome is Outcome.FAIL
+
+
 def test_a_series_that_is_missing_for_a_while_brings_nothing_twice() -> None:
     """Two answers lack the counter of bad events, which stands at 50 on both nodes and does not move."""
     state, lane = Judgement(), on(FAILED)
