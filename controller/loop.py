@@ -17,7 +17,6 @@ from datetime import UTC, datetime
 
 from controller import moments, rows
 from controller.acting import Acting
-from controller.asking import Asking
 from controller.branch import Branch
 from controller.debts import Debts
 from controller.decide import LOOK, decide, take_over, watch_end
@@ -27,6 +26,7 @@ from controller.looking import Looking
 from controller.model import IN_FLIGHT, Action, NodeView, Observation, Phase, Release, Rollout, Stage, Synthetic
 from controller.plan import Ground, Plan, plan
 from controller.ports import Artifacts, Clock, Crowd, Fleet, Ledger, Metrics, Notifier, Source
+from controller.querying import Querying
 from controller.record import Record
 from controller.rows import Body
 from controller.samples import Answer, Sample
@@ -67,7 +67,7 @@ class EnvironmentLoop:
         self._looking = Looking()
         self._branch = Branch(parts.source, parts.artifacts, parts.pool, self._clock, self._heard.put)
         self._acting = Acting(parts.fleet, parts.pool, self._clock, self._answered)
-        self._asking = Asking(parts.metrics, parts.pool, self._clock, self._told_outside)
+        self._querying = Querying(parts.metrics, parts.pool, self._clock, self._told_outside)
         self._debts = Debts(parts.source, parts.pool, self._clock, self._paid, self._git_failed)
         self._observing: set[str] = set()
         self._observed_at: dict[str, float] = {}
@@ -199,7 +199,7 @@ class EnvironmentLoop:
                 self._observe(node)
         if rollout is not None and rollout.phase in IN_FLIGHT:
             self._probe(rollout, now)
-            self._asking.ask(rollout)
+            self._querying.ask(rollout)
 
     def _note_seen(self) -> None:
         release = self._branch.release

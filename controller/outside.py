@@ -1,6 +1,6 @@
 """What a metrics server outside of the platform says of both arms: counts that are weighed, or values with a bound.
 
-Pure. How a server is asked stands in ``checks/prometheus``, when in ``asking``; here its answers are folded into the
+Pure. How a server is asked stands in ``checks/prometheus``, when in ``querying``; here its answers are folded into the
 judge's state, and read from it.
 
 Counts are two counters of each node that only grow, of bad events and of all; what they gained between two answers goes

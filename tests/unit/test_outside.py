@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from controller.asking import EVERY, Asking, queries
 from controller.errors import Unreachable
 from controller.model import Arm, Check, Lane, Outcome, Verdict
 from controller.outside import SETTLES
+from controller.querying import EVERY, Querying, queries
 from controller.samples import Answer, Sample
 from controller.verdict import Judgement, Terms, look, verdict
 from environments import Judge
@@ -215,9 +215,9 @@ def heard(metrics: Known, server: str, times: Iterable[float] = (0.0,)) -> list[
     clock, said = Clock(), list[tuple[int, str, str, Answer]]()
     one = rollout(lanes=(on(LAG),), judge=Judge(0.01, 5.0, prometheus=server))
     with ThreadPoolExecutor(1) as pool:
-        asking = Asking(metrics, pool, clock, lambda *what: said.append(what))
+        querying = Querying(metrics, pool, clock, lambda *what: said.append(what))
         for clock.at in times:
-            asking.ask(one)
+            querying.ask(one)
             pool.submit(str).result()  # the only thread has come to its end with what was asked before
     return said
 

@@ -18,7 +18,7 @@ EVERY = 5.0
 """Seconds between two askings of one check: servers look at a node no more often themselves."""
 
 
-class Asking:
+class Querying:
     """Asks each check again once it was answered; ``heard`` is called in a pool thread."""
 
     def __init__(
