@@ -87,6 +87,8 @@ ASKS: dict[str, Callable[[Check], str]] = {
     "slower_than_control_p95": lambda check: f"slower than last good's slowest twentieth{on_paths(check)}",
     "missing_events": lambda check: f"{check.events} per {check.per}, too few of them",
     "conservation": lambda check: check.law,
+    "creep": lambda check: f"processes that would hold too much within {check.within_seconds:g} s",
+    "prometheus": lambda check: f"what the metrics server counts or measures: {check.query or check.query_bad}",
 }
 
 

@@ -6,6 +6,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from controller.artifacts.store import ArtifactStore
+from controller.checks.prometheus import Prometheus
 from controller.clock import BootClock
 from controller.errors import Refused
 from controller.fleets.crowd import SyntheticCrowd
@@ -95,6 +96,7 @@ def put_together(
         notifier=notifier,
         clock=parts.clock,
         crowd=SyntheticCrowd(outputs),
+        metrics=Prometheus(),
         pool=pool,
         nodes=tuple(node.name for node in outputs.nodes),
         backends={node.app: node.backends for node in outputs.nodes},

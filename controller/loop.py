@@ -25,10 +25,11 @@ from controller.ledgers.sqlite import Spool
 from controller.looking import Looking
 from controller.model import IN_FLIGHT, Action, NodeView, Observation, Phase, Release, Rollout, Stage, Synthetic
 from controller.plan import Ground, Plan, plan
-from controller.ports import Artifacts, Clock, Crowd, Fleet, Ledger, Notifier, Source
+from controller.ports import Artifacts, Clock, Crowd, Fleet, Ledger, Metrics, Notifier, Source
+from controller.querying import Querying
 from controller.record import Record
 from controller.rows import Body
-from controller.samples import Sample
+from controller.samples import Answer, Sample
 from environments import BadEnvironment, Environment
 
 PROBE_EVERY = 2.0
@@ -51,6 +52,7 @@ class Parts:
     notifier: Notifier
     clock: Clock
     crowd: Crowd
+    metrics: Metrics
     pool: Executor
     nodes: tuple[str, ...]
     backends: Mapping[str, tuple[str, ...]]
@@ -67,6 +69,7 @@ class EnvironmentLoop:
         self._looking = Looking()
         self._branch = Branch(parts.source, parts.artifacts, parts.pool, self._clock, self._heard.put)
         self._acting = Acting(parts.fleet, parts.pool, self._clock, self._answered)
+        self._querying = Querying(parts.metrics, parts.pool, self._clock, self._told_outside)
         self._debts = Debts(parts.source, parts.pool, self._clock, self._paid, self._git_failed)
         self._observing: set[str] = set()
         self._observed_at: dict[str, float] = {}
@@ -213,6 +216,7 @@ class EnvironmentLoop:
                 self._observe(node)
         if rollout is not None and rollout.phase in IN_FLIGHT:
             self._probe(rollout, now)
+            self._querying.ask(rollout)
 
     def _note_seen(self) -> None:
         release = self._branch.release
@@ -303,6 +307,10 @@ class EnvironmentLoop:
         except Trouble:
             return  # could not look: the node's silence is judged elsewhere
         self._heard.put(lambda: self._looking.probed(node, works))
+
+    def _told_outside(self, number: int, app: str, check: str, answer: Answer) -> None:
+        """From a pool thread: what a metrics server answered."""
+        self._heard.put(lambda: self._looking.told(number, app, check, answer))
 
     # ---- what the pool reports ------------------------------------------------------------------------------------
 

@@ -108,7 +108,7 @@ class Check:
 
     name: str
     kind: str
-    """``share`` | ``slower_than_control_p95`` | ``missing_events`` | ``conservation``"""
+    """``share`` | ``slower_than_control_p95`` | ``missing_events`` | ``conservation`` | ``creep`` | ``prometheus``"""
     about: str = "existing"
     paths: tuple[str, ...] = ()
     once_per: str = ""
@@ -117,6 +117,23 @@ class Check:
     law: str = ""
     events: str = ""
     per: str = ""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """What a process may hold, by resource, where the usual limits do not fit."""
+    within_seconds: float = 3600.0
+    """A leak that would reach a limit within so long is harm."""
+    query: str = ""
+    """PromQL for one value of each node, which a bound is set for; or, by kind of event, for two counters of it."""
+    query_bad: str = ""
+    query_total: str = ""
+    at_most: float | None = None
+    at_least: float | None = None
+    lasting_seconds: float = 10.0
+    node_label: str = "node"
+
+    @property
+    def counts(self) -> bool:
+        """Whether it brings evidence that is weighed; otherwise it holds or it does not."""
+        return self.kind in ("share", "slower_than_control_p95", "missing_events") or bool(self.query_bad)
 
 
 @dataclass(frozen=True, slots=True)
