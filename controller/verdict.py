@@ -12,13 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import ceil
 
-from controller.evidence import FEWER, NONE, Evidence, former_rate, observe, sees_from
+from controller.evidence import FEWER, NONE, ONE_SILENCE, Evidence, after, former_rate, observe, sees_from
 from controller.model import Arm, Check, Finding, Lane, Outcome, Verdict
 from controller.samples import Sample, arms
 
 WARM_UP = 3.0
-"""Seconds after its first event in which a canary may be slow or late, but not wrong: caches are cold at first."""
-STALL_CAP = 4
+"""Seconds after its first event in which a canary may be slow, but not wrong: caches are cold at first."""
+DUE = 1.5
+"""Units that have been there this many times as long as one takes to be heard on control are due."""
+STALL_CAP = 5
 """One stall is one event: in a look, slow events count up to this many times the share that was expected."""
 INCIDENT_SHARE, INCIDENT_EVENTS = 0.2, 10
 """Control nodes this bad, on so many events, mean that something outside the candidate is broken."""
@@ -75,23 +77,26 @@ def look(state: Judgement, lane: Lane, sample: Sample) -> Judgement:
 
 
 def share(state: Judgement, check: Check, sample: Sample, before: Arm) -> Judgement:
+    counted = tuple(arms(sample, check.paths, check.once_per == "client"))
     evidence = state.evidence.get(check.name) or Evidence(former_rate=former_rate(before))
+    evidence = after(evidence, ((canary, control) for _, _, canary, control in counted))
     by_path = dict(state.by_path)
-    for _, path, canary, control in arms(sample, check.paths, check.once_per == "client"):
-        evidence = observe(evidence, canary, control)
+    for _, path, canary, control in counted:
         was = by_path.get((check.name, path), (Arm(0, 0), Arm(0, 0)))
         by_path[check.name, path] = (was[0] + canary, was[1] + control)
     return replace(state, evidence={**state.evidence, check.name: evidence}, by_path=by_path)
 
 
 def slower(state: Judgement, check: Check, sample: Sample) -> Judgement:
-    evidence = state.evidence.get(check.name, Evidence())
-    for cell in sample.cells:
-        if check.paths and cell.path not in check.paths:
-            continue
-        canary = Arm(cell.canary.timed, capped(cell.canary_slow, cell.canary.timed))
-        control = Arm(cell.control.timed, capped(cell.control_slow, cell.control.timed))
-        evidence = observe(evidence, canary, control)
+    strata = [
+        (
+            Arm(cell.canary.timed, capped(cell.canary_slow, cell.canary.timed)),
+            Arm(cell.control.timed, capped(cell.control_slow, cell.control.timed)),
+        )
+        for cell in sample.cells
+        if not check.paths or cell.path in check.paths
+    ]
+    evidence = after(state.evidence.get(check.name, Evidence()), strata)
     return replace(state, evidence={**state.evidence, check.name: evidence})
 
 
@@ -102,11 +107,13 @@ def capped(slow: int, total: int) -> int:
 def missing(state: Judgement, check: Check, sample: Sample) -> Judgement:
     """Events per exposed unit and second, canary against control: fewer is harm.
 
-    Exposed is what ``per`` counted at both ends of an interval, after a node has had some for ``WARM_UP`` seconds: on a
-    canary all devices come at once, and none of them can have been heard yet.
+    Exposed is what ``per`` counted at both ends of an interval, after a node has had some for ``DUE`` times as long as
+    a unit takes on control: on a canary all devices come at once, and none of them can have been heard yet.
     """
-    counted, before = [], dict(state.events_before)
-    for metrics_of_arm in (sample.canary_metrics, sample.control_metrics):
+    evidence, before = state.evidence.get(check.name, Evidence()), dict(state.events_before)
+    known, counted = evidence.control, []
+    for metrics_of_arm in (sample.control_metrics, sample.canary_metrics):
+        patience = max(1.0, DUE * known.total / known.bad) if known.bad else 1.0
         exposed, events = 0.0, 0.0
         for node, metrics in metrics_of_arm.items():
             value, units, was = metrics.get(check.events), metrics.get(check.per, 0.0), before.get((check.name, node))
@@ -114,11 +121,12 @@ def missing(state: Judgement, check: Check, sample: Sample) -> Judgement:
                 continue
             there_since = was.there_since if was is not None and was.units and units else sample.at
             before[check.name, node] = Heard(value, units, there_since)
-            if was is not None and value >= was.events and sample.at - there_since >= WARM_UP:
+            if was is not None and value >= was.events and sample.at - there_since >= patience:
                 exposed += min(units, was.units) * sample.seconds.get(node, 1.0)
                 events += value - was.events
         counted.append(Arm(round(exposed), round(events)))
-    evidence = observe(state.evidence.get(check.name, Evidence()), counted[0], counted[1], FEWER)
+        known = known + counted[-1]
+    evidence = after(evidence, [(counted[1], counted[0])], FEWER, ONE_SILENCE)
     return replace(state, evidence={**state.evidence, check.name: evidence}, events_before=before)
 
 

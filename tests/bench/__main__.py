@@ -23,7 +23,7 @@ from tests.bench.result import Part, write
 from tests.bench.world import Broken, World, opened
 
 IN_A_WORLD = {"seen": (seen.measure, 10), "mechanics": (mechanics.measure, 10), "deadman": (deadman.measure, 5)}
-ALONE = {"judge": (judge.measure, 400), "ingest": (ingest.measure, 3)}
+ALONE = {"judge": (judge.measure, judge.ENOUGH), "ingest": (ingest.measure, 3)}
 PARTS = (*IN_A_WORLD, *ALONE)
 """Each with how many runs it takes when nobody says."""
 TROUBLES = (Broken, NoPortsLeft, ServerFailed, ServerMissing, RuntimeError, OSError)
