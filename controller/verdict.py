@@ -20,6 +20,8 @@ WARM_UP = 3.0
 """Seconds after its first event in which a canary may be slow, but not wrong: caches are cold at first."""
 DUE = 1.5
 """Units that have been there this many times as long as one takes to be heard on control are due."""
+SELDOM = 1.25
+"""Seconds between two events of a unit beyond which a single look is too short to compare."""
 STALL_CAP = 5
 """One stall is one event: in a look, slow events count up to this many times the share that was expected."""
 INCIDENT_SHARE, INCIDENT_EVENTS = 0.2, 10
@@ -31,11 +33,13 @@ STATISTICAL = ("share", "slower_than_control_p95", "missing_events")
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """One node's events so far and its exposed units at a look, and since when it has had any."""
+    """One node's events so far and its exposed units as an interval began, and since when it has had any."""
 
     events: float
     units: float
     there_since: float
+    seconds: float = 0.0
+    """How much of the interval is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,21 +112,27 @@ def missing(state: Judgement, check: Check, sample: Sample) -> Judgement:
     """Events per exposed unit and second, canary against control: fewer is harm.
 
     Exposed is what ``per`` counted at both ends of an interval, after a node has had some for ``DUE`` times as long as
-    a unit takes on control: on a canary all devices come at once, and none of them can have been heard yet.
+    a unit takes on control: on a canary all devices come at once, and none of them can have been heard yet. Units that
+    take longer than ``SELDOM`` may be due together there: each interval is as long, and one event of a unit is enough.
     """
     evidence, before = state.evidence.get(check.name, Evidence()), dict(state.events_before)
     known, counted = evidence.control, []
     for metrics_of_arm in (sample.control_metrics, sample.canary_metrics):
-        patience = max(1.0, DUE * known.total / known.bad) if known.bad else 1.0
+        takes = known.total / known.bad if known.bad else 0.0
+        patience, seldom = max(1.0, DUE * takes), takes > SELDOM and metrics_of_arm is sample.canary_metrics
         exposed, events = 0.0, 0.0
         for node, metrics in metrics_of_arm.items():
             value, units, was = metrics.get(check.events), metrics.get(check.per, 0.0), before.get((check.name, node))
             if value is None:
                 continue
+            seconds = sample.seconds.get(node, 1.0) + (was.seconds if was is not None else 0.0)
+            if seldom and was is not None and was.units and units and value >= was.events and seconds < patience:
+                before[check.name, node] = replace(was, seconds=seconds)
+                continue
             there_since = was.there_since if was is not None and was.units and units else sample.at
             before[check.name, node] = Heard(value, units, there_since)
             if was is not None and value >= was.events and sample.at - there_since >= patience:
-                exposed += min(units, was.units) * sample.seconds.get(node, 1.0)
+                exposed += min(units, was.units) * (takes if seldom else seconds)
                 events += value - was.events
         counted.append(Arm(round(exposed), round(events)))
         known = known + counted[-1]

@@ -50,8 +50,8 @@ class Said:
     sees_from: float | None = None
 
 
-def ours(trace: Iterable[Sample], on: Lane) -> Said:
-    """The product's verdict, look by look.
+def ours(trace: Iterable[Sample], on: Lane, passes: bool = False) -> Said:
+    """The product's verdict, look by look; ``passes`` asks what a PASS would have seen as well.
 
     The whole verdict is only made where it can be more than "go on": when the evidence has passed, and at the end.
     """
@@ -64,6 +64,8 @@ def ours(trace: Iterable[Sample], on: Lane) -> Said:
             if said.outcome is Outcome.FAIL:
                 needed = events_needed(next(iter(state.evidence.values())), 1 / ALPHA)
                 return Said(seconds, harmed, needed or 0)
+    if not passes:
+        return Said(None)
     said = verdict((on,), {"app": state}, Terms(ALPHA, 0.0, float(seconds), True))
     return Said(None, sees_from=said.findings[0].sees_from)
 

@@ -167,5 +167,7 @@ def seen(limits: Sequence[tuple[float, float, float]]) -> str:
             yield label(x(rate) + 8, y(rise) - 10, f"+{percent(rise)}", "t-ours")
             yield label(x(rate) - 8, y(rise) + 22, f"{found:.0%} found", "q", "end")
 
-    says = "The smallest rise over 0.1 % bad that a PASS says it would have seen, and how often that very rise is found."
+    says = (
+        "The smallest rise over 0.1 % bad that a PASS says it would have seen, and how often that very rise is found."
+    )
     return page(760, 460, "What 60 seconds can show", says, body())

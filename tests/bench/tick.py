@@ -44,7 +44,9 @@ def ticks() -> list[float]:
 def samples(random: Random) -> Iterator[Sample]:
     canaries, controls = LANE.canaries, LANE.controls
     for second in range(1, LOOKS + 1):
-        cells = tuple(Cell(zone, path, counts(10, random), counts(90, random), 1, 4) for zone in LANE.zones for path in PATHS)
+        cells = tuple(
+            Cell(zone, path, counts(10, random), counts(90, random), 1, 4) for zone in LANE.zones for path in PATHS
+        )
         metrics = {node: own(second, random) for node in NAMES}
         yield Sample(
             "app", float(second), cells, {node: metrics[node] for node in canaries},

@@ -19,7 +19,6 @@ from controller.evidence import (
     Evidence,
     after,
     former_rate,
-
     observe,
     sees_from,
     tail,

@@ -45,6 +45,29 @@ def test_devices_that_stay_and_are_not_heard_are_found_in_a_few_looks() -> None:
     assert evidence(silent) > PROOF
 
 
+def reports(every: int, devices: int, since: int, looks: int, silent_from: int = 10**6) -> list[Counted]:
+    """Devices whose timers start together at ``since``: they are all heard in the same second."""
+    heard = [
+        devices * ((min(second, silent_from) - since) // every if second >= since else 0) for second in range(looks)
+    ]
+    return [(float(events), float(devices)) for events in heard]
+
+
+def evenly(every: int, devices: int, looks: int) -> list[Counted]:
+    return [(second * devices / every, float(devices)) for second in range(looks)]
+
+
+def test_devices_whose_timers_start_as_they_come_are_not_silent_between_their_reports() -> None:
+    for every in (1, 2, 5, 10):
+        assert evidence(zip(reports(every, 100, 0, 61), evenly(every, 900, 61), strict=True)) < 2, every
+
+
+def test_devices_that_report_seldom_are_found_silent_after_two_intervals() -> None:
+    silent = reports(10, 100, 0, 61, silent_from=0)
+    assert evidence(zip(silent[:30], evenly(10, 900, 30), strict=True)) < PROOF
+    assert evidence(zip(silent[:40], evenly(10, 900, 40), strict=True)) > PROOF
+
+
 def test_looks_that_are_not_equally_far_apart_are_no_silence() -> None:
     """The canary was seen every second, the control every third: as much was heard of both."""
     state = Judgement()
