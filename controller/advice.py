@@ -148,6 +148,8 @@ def after_held(rollout: Rollout, git: GitSaid | None, nodes: Mapping[str, str]) 
     yield f"{rollout.environment} serves {last_good(rollout)}; git is untouched and nothing is quarantined."
     if rollout.cause is Cause.HOLD:
         yield "It is judged again by itself when that is over."
+    elif rollout.cause is Cause.INCIDENT:
+        yield "It is judged again by itself after a rest, which doubles each time."
     elif rollout.cause is Cause.ABORTED or rollout.attempt >= BLIND_TRIES:
         yield "It is not tried again until somebody asks for it."
     else:

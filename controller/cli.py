@@ -75,7 +75,7 @@ def parser() -> Parser:
     history.add_argument("--limit", type=int, default=20)
     history.add_argument("--verify", action="store_true", help="check the ledger's hash chain")
     for name, help in (
-        ("approve", "let a first release begin, or keep a frozen one"),
+        ("approve", "let a first release begin, go through a freeze window, or keep a frozen release"),
         ("abort", "stop what is in flight, or take back what was promoted; git stays"),
         ("hold", "let nothing start in an environment"),
         ("resume", "end a hold"),
@@ -87,6 +87,17 @@ def parser() -> Parser:
     revert = verb("revert", "take a release out: nodes back, a revert commit, quarantined", environment=True, json=True)
     revert.add_argument("--to", default="", metavar="RELEASE", help="the release to go back to, as a commit or digest")
     revert.add_argument("--reason", required=True)
+    quarantine = verb("quarantine", "what did harm and is not tried again; clear lets it be tried")
+    actions = quarantine.add_subparsers(dest="action", metavar="{list,clear}", required=True)
+    for action, help in (("list", "what is quarantined, and why"), ("clear", "let it be tried again")):
+        made = actions.add_parser(action, help=help, description=help[0].upper() + help[1:] + ".")
+        made.add_argument("environment", help="dev, stage, prod, …")
+        made.add_argument("--json", action="store_true", help="one JSON object on stdout")
+        if action == "clear":
+            made.add_argument(
+                "subject", nargs="?", default="", metavar="RELEASE", help="commit or digest (default: all)"
+            )
+            made.add_argument("--reason", required=True)
     promote = verb("promote", "commit what one environment runs to the branch of the next", json=True)
     promote.add_argument("source")
     promote.add_argument("target")
@@ -133,6 +144,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
                 views = (reading.status, reading.watch, reading.show, reading.history, reading.replay)
                 return {view.__name__: view for view in views}[verb](args, site)
+            case "quarantine" if args.action == "list":
+                from controller.commands.reading import quarantine
+
+                return quarantine(args, site)
             case _:
                 from controller.commands.orders import give
 

@@ -1,7 +1,8 @@
 """Where a rollout goes next: the 180 rule as a pure state machine.
 
-Everything that moves a rollout from one phase to another stands in this file, one function per phase, and nothing here
-reads a clock, a disk or a network: the same arguments give the same decision. ``steps`` says what to ask of a fleet.
+What each phase does about what was seen stands in this file, one function per phase, and nothing here reads a clock, a
+disk or a network: the same arguments give the same decision. The reasons to turn back stand in ``turning``, what the
+fleet is asked for in ``asking``.
 
 Theory. A candidate may serve unpromoted from T0 (the first ``activate``) until ``T0 + budget.limit`` and not a second
 longer. Three clocks hold that promise, each alone sufficient: this state machine, the deadline ``T0 + budget.end``
@@ -10,7 +11,8 @@ right; moves toward last good need nothing but a reason, and the first reason wi
 
     measured harm, crash, unready          HARM        revert commit, quarantine           -> REVERTED
     could not look, no clear PASS          BLIND       git untouched, one retry            -> HELD
-    hold, freeze window, incident          HOLD        git untouched, again when it clears -> HELD
+    hold, freeze window                    HOLD        git untouched, again when it clears -> HELD
+    candidate and last good bad together   INCIDENT    git untouched, again after a rest   -> HELD
     an operator's abort                    ABORTED     git untouched, again on ``retry``   -> HELD
     a newer commit                         SUPERSEDED  git untouched, the newer one starts -> SUPERSEDED
 
@@ -19,38 +21,26 @@ Behind a one-way door (``on_deadline = "freeze"``) "back to last good" reads "st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from controller import steps
+from controller import asking, steps, turning
 from controller.model import (
     CLOSED,
     IN_FLIGHT,
-    Action,
     Cause,
     Decision,
-    Lane,
-    NodeView,
     Observation,
     Order,
     Outcome,
     Phase,
     Rollout,
 )
+from controller.turning import CLOSING, back, enter
 
 LOOK = 1.0
 """Seconds between looks when nothing happens sooner."""
 SETTLE_ATTEMPTS = 3
-UNREADY = 5.0
-"""Seconds after which a node gives up a candidate that was ready and is not."""
-
-CLOSING = {
-    Cause.HARM: Phase.REVERTED,
-    Cause.BLIND: Phase.HELD,
-    Cause.HOLD: Phase.HELD,
-    Cause.ABORTED: Phase.HELD,
-    Cause.SUPERSEDED: Phase.SUPERSEDED,
-}
 
 
 def decide(rollout: Rollout, seen: Observation, now: float) -> Decision:
@@ -62,7 +52,7 @@ def decide(rollout: Rollout, seen: Observation, now: float) -> Decision:
     order = seen.order
     if order is not None and after.orders_read < order.row:
         after = replace(after, orders_read=order.row)
-    return Decision(after, tuple(asks(after, seen, now)), wake_at(after, now))
+    return Decision(after, tuple(asking.asks(after, seen, now)), wake_at(after, now))
 
 
 def take_over(rollout: Rollout, generation: int, clock: str, now: float) -> Rollout:
@@ -118,152 +108,13 @@ def watch_end(rollout: Rollout) -> float:
     return min(rollout.watch_from + budget.watch, rollout.t0 + budget.deploy + budget.watch)
 
 
-# ---- moving -------------------------------------------------------------------------------------------------------
-
-
-def enter(rollout: Rollout, phase: Phase, why: str, short: str, now: float, **changes: object) -> Rollout:
-    """The only place where a phase changes: it stamps the time and the sentence."""
-    return replace(rollout, phase=phase, entered_at=now, why=why, short=short[:72], **changes)  # type: ignore[arg-type]  # replace() checks names at run time
-
-
-def back(rollout: Rollout, cause: Cause, why: str, short: str, now: float, guilty: tuple[str, ...] = ()) -> Rollout:
-    """Turn toward last good, or stay where a one-way door was passed."""
-    verdict_at = now if rollout.phase in IN_FLIGHT else rollout.verdict_at
-    rollout = replace(rollout, cause=cause, guilty=guilty, verdict_at=verdict_at)
-    if rollout.stays and rollout.phase in IN_FLIGHT:
-        why = f"Frozen behind a one-way door, nothing goes back: {why}"
-        return enter(rollout, Phase.STUCK, why, f"frozen: {short}", now)
-    if rollout.phase is Phase.PENDING:  # no node was asked for anything yet
-        return enter(rollout, CLOSING[cause], why, short, now)
-    return enter(rollout, Phase.REVERTING, why, short, now)
-
-
-def told_back(rollout: Rollout, seen: Observation, now: float) -> Rollout | None:
-    """A person, a freeze window or a newer commit ends the attempt."""
-    order = seen.order
-    if order is not None and order.verb == "abort":
-        return back(rollout, Cause.ABORTED, f"{order.who} aborted it: {order.reason}", "aborted by an operator", now)
-    if order is not None and order.verb == "revert":
-        why = f"{order.who} reverted it: {order.reason}"
-        return back(rollout, Cause.HARM, why, "reverted by an operator", now, apps(rollout))
-    if seen.hold is not None:
-        why = f"{seen.hold.who} holds {rollout.environment}: {seen.hold.reason}"
-        return back(rollout, Cause.HOLD, why, "held by an operator", now)
-    if seen.closed_window is not None:
-        why = f"The freeze window {seen.closed_window!r} has begun."
-        return back(rollout, Cause.HOLD, why, f"freeze window {seen.closed_window}", now)
-    if seen.newer is not None and not rollout.lets_finish:
-        why = f"Commit {seen.newer[:7]} arrived in flight and wants something else."
-        return back(rollout, Cause.SUPERSEDED, why, f"superseded by {seen.newer[:7]}", now)
-    return None
-
-
-def harmed(rollout: Rollout, seen: Observation, now: float) -> Rollout | None:
-    """Something was measured that is bad: the verdict, or a node that saw the candidate crash or fall unready alone."""
-    verdict = seen.verdict
-    if verdict is not None and verdict.outcome is Outcome.FAIL:
-        guilty = tuple(dict.fromkeys(f.app for f in verdict.findings if f.outcome is Outcome.FAIL))
-        return back(rollout, Cause.HARM, verdict.why, verdict.short, now, guilty)
-    for lane, node, view in answers(rollout, seen, now):
-        app = view.apps.get(lane.app)
-        digest = lane.candidate.digest
-        remembers = app is not None and digest in app.harmful
-        if app is not None and remembers and (digest not in rollout.forgiven or rollout.token in app.ended):
-            said = app.went_back or "it did harm there before"
-            why = f"{lane.app} {lane.candidate.commit[:7]} was given up by {node}: {said}."
-            return back(rollout, Cause.HARM, why, f"{node} gave it up: {said}", now, (lane.app,))
-    for lane, node in gone_unready(rollout, seen, now):
-        ready = controls_ready(lane, seen, now)
-        if ready or not lane.controls:
-            beside = f" while {ready[0]}, on last good, was" if ready else ""
-            why = f"{lane.app} {lane.candidate.commit[:7]} was not ready for 5 s on {node}{beside}."
-            return back(rollout, Cause.HARM, why, f"not ready for 5 s on {node}{beside}", now, (lane.app,))
-    return None
-
-
-def gone_unready(rollout: Rollout, seen: Observation, now: float) -> Iterator[tuple[Lane, str]]:
-    """The nodes that gave the candidate up because it was not ready any more: a node alone cannot say whose fault."""
-    for lane, node, view in answers(rollout, seen, now):
-        app = view.apps.get(lane.app)
-        if app is not None and rollout.token in app.ended and app.went_back_kind == "unready":
-            yield lane, node
-
-
-def controls_ready(lane: Lane, seen: Observation, now: float) -> list[str]:
-    """The control nodes that served last good all the time in which a candidate is given up as unready."""
-    base, ready = lane.base, []
-    for node in lane.controls:
-        app = steps.app_on(lane, node, seen, now)
-        if base is not None and app is not None and steps.on(app, base.digest) and app.ready_for >= UNREADY:
-            ready.append(node)
-    return ready
-
-
-def incident(rollout: Rollout, seen: Observation, now: float) -> Rollout | None:
-    """Candidate and last good are unready together, as a control node says: silent ones prove nothing."""
-    for lane, node in gone_unready(rollout, seen, now):
-        unready = [control for control in lane.controls if seen.answers(control, now) is not None]
-        if unready and not controls_ready(lane, seen, now):
-            return outside(rollout, lane, node, unready, now)
-    return None
-
-
-def outside(rollout: Rollout, lane: Lane, node: str, controls: Sequence[str], now: float) -> Rollout:
-    what = "candidate and last good are both not ready"
-    where = f"{node} and {', '.join(controls)}"
-    why = f"{lane.app}: {what} ({where}): something outside them is broken."
-    return back(rollout, Cause.HOLD, why, f"{lane.app}: {what}", now)
-
-
-def turned_back(rollout: Rollout, seen: Observation, now: float) -> Rollout | None:
-    """Why what is in flight goes back, the weightiest reason first."""
-    return (
-        harmed(rollout, seen, now)
-        or told_back(rollout, seen, now)
-        or incident(rollout, seen, now)
-        or blind(rollout, seen, now)
-    )
-
-
-def blind(rollout: Rollout, seen: Observation, now: float) -> Rollout | None:
-    """Something could not be looked at, or a node went back without harm: nothing is proven, nothing goes on."""
-    verdict = seen.verdict
-    if verdict is not None and verdict.outcome is Outcome.INCIDENT:
-        return back(rollout, Cause.HOLD, verdict.why, verdict.short, now)
-    if verdict is not None and verdict.outcome is Outcome.ERROR:
-        return back(rollout, Cause.BLIND, verdict.why, verdict.short, now)
-    for lane in rollout.lanes:
-        for node in lane.nodes:
-            view = seen.answers(node, now)
-            if view is None:
-                why = f"{node} has not answered for {seen.silence:.0f} s, so nobody can say how it does."
-                return back(rollout, Cause.BLIND, why, f"{node} does not answer", now)
-            app = view.apps.get(lane.app)
-            if app is not None and rollout.token in app.ended:
-                said = app.went_back or "its promise ended"
-                return back(rollout, Cause.BLIND, f"{node} went back by itself: {said}.", f"{node} went back", now)
-    return None
-
-
-def apps(rollout: Rollout) -> tuple[str, ...]:
-    return tuple(lane.app for lane in rollout.lanes)
-
-
-def answers(rollout: Rollout, seen: Observation, now: float) -> Iterator[tuple[Lane, str, NodeView]]:
-    for lane in rollout.lanes:
-        for node in lane.nodes:
-            view = seen.answers(node, now)
-            if view is not None:
-                yield lane, node, view
-
-
 # ---- one function per phase ---------------------------------------------------------------------------------------
 
 
 def pending(rollout: Rollout, seen: Observation, now: float) -> Rollout:
-    if (turned := told_back(rollout, seen, now)) is not None:
+    if (turned := turning.told_back(rollout, seen, now)) is not None:
         return turned
-    if (turned := harmed(rollout, seen, now)) is not None:
+    if (turned := turning.harmed(rollout, seen, now)) is not None:
         return turned
     order = seen.order
     if order is not None and order.verb == "approve":
@@ -301,7 +152,7 @@ def waiting_for(rollout: Rollout, seen: Observation, now: float) -> Iterator[str
 
 def deploying(rollout: Rollout, seen: Observation, now: float) -> Rollout:
     assert rollout.t0 is not None
-    turned = turned_back(rollout, seen, now)
+    turned = turning.turned_back(rollout, seen, now)
     if turned is not None:
         return turned
     if all(steps.led(lane, lane.canaries, seen, now) for lane in rollout.lanes):
@@ -319,11 +170,11 @@ def overran(rollout: Rollout, seen: Observation, now: float) -> Rollout:
     Where both are not, it is an incident; where no node says why, blindness.
     """
     budget = rollout.budget.deploy
-    for lane, node, view in answers(rollout, seen, now):
+    for lane, node, view in turning.answers(rollout, seen, now):
         app = view.apps.get(lane.app)
         if app is not None and app.pending is not None and app.pending.token == rollout.token and not app.ready:
-            if lane.controls and not controls_ready(lane, seen, now):
-                return outside(rollout, lane, node, lane.controls, now)
+            if lane.controls and not turning.controls_ready(lane, seen, now):
+                return turning.outside(rollout, lane, node, lane.controls, now)
             candidate = f"{lane.app} {lane.candidate.commit[:7]}"
             why = f"{candidate} was not ready on {node} within the {budget:.0f} s of deploying."
             return back(rollout, Cause.HARM, why, f"not ready on {node} within {budget:.0f} s", now, (lane.app,))
@@ -334,7 +185,7 @@ def overran(rollout: Rollout, seen: Observation, now: float) -> Rollout:
 
 
 def watching(rollout: Rollout, seen: Observation, now: float) -> Rollout:
-    turned = turned_back(rollout, seen, now)
+    turned = turning.turned_back(rollout, seen, now)
     if turned is not None:
         return turned
     if now < watch_end(rollout):
@@ -405,7 +256,7 @@ def leave(rollout: Rollout, order: Order, now: float) -> Rollout:
         return replace(rollout, why=f"The {order.verb} of {order.who} is refused: {refusal}.")
     cause = Cause.HARM if order.verb == "revert" else Cause.ABORTED
     why = f"{order.who} took it back after its promotion: {order.reason}"
-    guilty = apps(rollout) if cause is Cause.HARM else ()
+    guilty = turning.apps(rollout) if cause is Cause.HARM else ()
     rollout = replace(rollout, cause=cause, guilty=guilty, settled=False, heading=None)
     return enter(rollout, Phase.RETURNING, why, "taken back after promotion", now)
 
@@ -421,7 +272,7 @@ def returning(rollout: Rollout, seen: Observation, now: float) -> Rollout:
 def closing(rollout: Rollout, heading: Phase, seen: Observation, now: float) -> Rollout:
     """Going back ends when every node said so, and not before: a late command must find its token ended."""
     assert rollout.cause is not None
-    if all_back(rollout, seen, now) and steps.leases_ended(rollout, seen, now):
+    if asking.all_back(rollout, seen, now) and steps.leases_ended(rollout, seen, now):
         return enter(rollout, CLOSING[rollout.cause], rollout.why, rollout.short, now, heading=None)
     started = rollout.t0 if rollout.t0 is not None and heading is Phase.REVERTING else rollout.entered_at
     limit = rollout.budget.limit if started == rollout.t0 else rollout.budget.revert
@@ -432,11 +283,6 @@ def closing(rollout: Rollout, heading: Phase, seen: Observation, now: float) -> 
     names = ", ".join(late) or "a balancer"
     why = f"{names} will not come back within the budget; the others are on last good. {rollout.why}"
     return replace(rollout, phase=Phase.STUCK, entered_at=now, why=why, heading=heading)
-
-
-def all_back(rollout: Rollout, seen: Observation, now: float) -> bool:
-    ends = rollout.tokens
-    return all(steps.back(lane, node, ends, seen, now) for lane in rollout.lanes for node in lane.nodes)
 
 
 def stuck(rollout: Rollout, seen: Observation, now: float) -> Rollout:
@@ -481,62 +327,6 @@ PHASES: dict[Phase, Callable[[Rollout, Observation, float], Rollout]] = {
     Phase.SUPERSEDED: stays_closed,
     Phase.HELD: stays_closed,
 }
-
-
-# ---- what each phase asks of the fleet ----------------------------------------------------------------------------
-
-
-def asks(rollout: Rollout, seen: Observation, now: float) -> Iterator[Action]:
-    working_on = rollout.heading if rollout.phase is Phase.STUCK else rollout.phase
-    budget = rollout.budget
-    if working_on is Phase.PENDING:
-        yield from steps.stage(rollout, seen, now)
-    for lane in rollout.lanes:
-        if working_on in IN_FLIGHT and rollout.t0 is not None:
-            nodes = reached_wave(lane, seen, now)
-            yield from steps.lead(
-                rollout, lane, nodes, rollout.token, rollout.t0, (budget.end, budget.deploy), seen, now
-            )  # fmt: skip
-        elif working_on is Phase.PROMOTED and not rollout.settled and rollout.settle_t0 is not None:
-            yield from settling(rollout, lane, seen, now)
-        elif working_on in (Phase.REVERTING, Phase.RETURNING):
-            yield from going_back(rollout, lane, working_on is Phase.RETURNING, seen, now)
-
-
-def reached_wave(lane: Lane, seen: Observation, now: float) -> tuple[str, ...]:
-    """The nodes of the first wave that is not complete, earlier waves included."""
-    for wave in lane.waves:
-        if not steps.led(lane, wave, seen, now):
-            return wave
-    return lane.canaries
-
-
-def settling(rollout: Rollout, lane: Lane, seen: Observation, now: float) -> Iterator[Action]:
-    assert rollout.settle_t0 is not None
-    yield from steps.confirm(rollout, lane, seen, now)
-    if all(steps.settled(lane, node, seen, now) for node in lane.nodes):
-        if all(steps.settled(other, node, seen, now) for other in rollout.lanes for node in other.nodes):
-            yield from steps.end_leases(rollout, lane, seen, now)
-        return
-    ends = rollout.budget.deploy + rollout.budget.margin
-    chosen = steps.next_to_settle(rollout, lane, seen, now)
-    yield from steps.lead(
-        rollout, lane, chosen, rollout.settle_token, rollout.settle_t0, (ends, rollout.budget.deploy), seen, now,
-        steps.shifted_where_seen,
-    )  # fmt: skip
-
-
-def going_back(rollout: Rollout, lane: Lane, after_promotion: bool, seen: Observation, now: float) -> Iterator[Action]:
-    if all_back(rollout, seen, now):
-        yield from steps.end_leases(rollout, lane, seen, now)
-        return
-    until = now + rollout.budget.limit
-    at_once = steps.half_at_once(lane, seen, now) if after_promotion else frozenset(lane.nodes)
-    yield from steps.turn(
-        rollout, lane, rollout.tokens,
-        lambda node: steps.returning(rollout, lane, node) if after_promotion else None,
-        lambda node: node in at_once, seen, now, until,
-    )  # fmt: skip
 
 
 def wake_at(rollout: Rollout, now: float) -> float:

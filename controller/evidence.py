@@ -30,10 +30,8 @@ from controller.model import Arm
 WORSE = tuple(1.5 * (100 / 1.5) ** (i / 23) for i in range(24))
 """The rate ratios a harmful candidate may have: 1.5 to 100, evenly spaced on a logarithmic scale."""
 NONE = Arm(0, 0)
-FEWER = tuple(1 / g for g in WORSE)
-"""The same for events that should happen and do not."""
-
-
+FEWER = tuple(1 / (1.25 * (100 / 1.25) ** (i / 23) ** 2) for i in range(24))
+"""The same for events that should come: from four of five that do down to one of a hundred, most of them above half."""
 LATE, CHANGES = 0.2, 30
 """This much of the evidence waits for harm that begins late; a thirtieth of what still waits sets out at each look."""
 ONE_LOOK = math.log(10)
@@ -86,12 +84,13 @@ def mean(logs: tuple[float, ...]) -> float:
 
 def former_rate(before: Arm) -> float | None:
     """The share of bad events that last good stayed below with 99.9 % certainty; None when too little was seen."""
-    if before.total < FORMER_EVENTS:
+    total = int(before.total)
+    if total < FORMER_EVENTS:
         return None
     low, high = before.share, 1.0
     for _ in range(40):
         middle = (low + high) / 2
-        low, high = (low, middle) if tail(before.total, before.bad + 1, middle) >= 0.999 else (middle, high)
+        low, high = (low, middle) if tail(total, before.bad + 1, middle) >= 0.999 else (middle, high)
     return high if high < 0.5 else None
 
 
@@ -144,9 +143,8 @@ def observe(evidence: Evidence, canary: Arm, control: Arm, grid: tuple[float, ..
     if rate is not None:
         canary_former = against_former(canary_former, canary, rate)
         control_former = against_former(control_former, control, rate)
-    return Evidence(
-        logs, evidence.canary + canary, evidence.control + control, rate, evidence.waiting, canary_former, control_former
-    )  # fmt: skip
+    counted = evidence.canary + canary, evidence.control + control
+    return Evidence(logs, *counted, rate, evidence.waiting, canary_former, control_former)
 
 
 def sees_from(evidence: Evidence, threshold: float, certainty: float = 0.95) -> float | None:
@@ -156,8 +154,8 @@ def sees_from(evidence: Evidence, threshold: float, certainty: float = 0.95) -> 
     which true share brings at least that number with ``certainty``. Stopping earlier than the last look only helps, so
     this errs to the large side. None: no rise at all could have been seen.
     """
-    canary, control = evidence.canary.total, evidence.control.total
-    if canary == 0 or control == 0:
+    canary = int(evidence.canary.total)
+    if canary == 0 or evidence.control.total == 0:
         return None
     needed = events_needed(evidence, threshold)
     if needed is None:
@@ -173,7 +171,7 @@ def sees_from(evidence: Evidence, threshold: float, certainty: float = 0.95) -> 
 
 def events_needed(evidence: Evidence, threshold: float) -> int | None:
     """How many bad canary events bring the evidence to ``threshold``, or None when even all of them do not."""
-    canary = evidence.canary.total
+    canary = int(evidence.canary.total)
 
     def reaches(bad: int) -> bool:
         fresh = Evidence(former_rate=evidence.former_rate)

@@ -79,6 +79,7 @@ class Looking:
                 lane,
                 slow_above_ms=samples.slow_above(lane, self.telemetry),
                 former=samples.former(lane, self.telemetry),
+                pace=samples.pace(lane, self.telemetry),
             )
             for lane in rollout.lanes
         )

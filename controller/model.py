@@ -46,6 +46,7 @@ class Cause(StrEnum):
     HARM = "harm"
     BLIND = "blind"
     HOLD = "hold"
+    INCIDENT = "incident"
     ABORTED = "aborted"
     SUPERSEDED = "superseded"
 
@@ -88,9 +89,9 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """Counts of one arm: events, bad ones, and where a check de-duplicates the distinct clients of each."""
+    """Counts of one arm: events and bad ones, distinct clients where a check de-duplicates; or exposure and events."""
 
-    total: int
+    total: int | float
     bad: int
 
     def __add__(self, other: Arm) -> Arm:
@@ -145,6 +146,8 @@ class Lane:
     """What last good's slowest twentieth took before the rollout; None while too few requests were seen."""
     former: Mapping[str, Arm] = field(default_factory=dict)
     """Check to what last good's events were before the rollout, where the fleet is too small to do without."""
+    pace: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Check and node to how many events its exposure brought on last good, where events may go missing."""
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -196,6 +199,8 @@ class Rollout:
     """The environment wants a person to agree before anything leaves last good."""
     approved: str | None = None
     """Who approved it and why, where an approval is needed."""
+    window: str | None = None
+    """The freeze window that was open when a person let it begin all the same."""
     guilty: tuple[str, ...] = ()
     """The applications whose candidates did the harm; only these are quarantined and reverted in git."""
     forgiven: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controller import rows
-from controller.model import Cause, Phase
+from controller.model import AppRelease, Cause, Phase, Rollout
 from controller.rows import Row
 from controller.story import Past
 
@@ -75,3 +75,13 @@ def past(rows_of: Sequence[Row], apps: tuple[str, ...], number: int) -> tuple[Pa
     """The last rollouts of any of ``apps`` up to ``number``."""
     same = [one for one in history(rows_of) if one.number <= number and set(one.apps) & set(apps)]
     return tuple(same[-SHOWN:])
+
+
+def promoted(rows_of: Sequence[Row]) -> tuple[tuple[AppRelease, ...], ...]:
+    """What each rollout that was ever promoted brought, oldest first."""
+    found: dict[int, tuple[AppRelease, ...]] = {}
+    for row in rows_of:
+        if row.kind == rows.ROLLOUT and row.body["rollout"]["phase"] == Phase.PROMOTED:
+            rollout: Rollout = rows.read(rows.ROLLOUTS, row.body["rollout"])
+            found[rollout.number] = tuple(lane.candidate for lane in rollout.lanes)
+    return tuple(found.values())

@@ -15,6 +15,8 @@ from environments import Environment, Fleet
 
 BLIND_TRIES = 2
 """A release that was given up without harm is tried once more, then held for a person."""
+LONGEST_REST = 600.0
+"""Seconds after which a release that met an incident is judged again at the latest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,13 @@ def plan(standing: Standing, release: Release, ground: Ground, now: float) -> Pl
     """The next rollout of ``release``, of all applications that want something new and may have it."""
     waits: dict[str, str] = {}
     lanes = []
+    said = approval(standing, release)
     for app, wanted in sorted(release.apps.items()):
         fleet = ground.environment.fleets.get(app)
         base = standing.promoted.get(app)
         if fleet is None or (base is not None and base.digest == wanted.digest):
             continue
-        reason = held(standing, wanted) or stopped(standing, ground)
+        reason = held(standing, wanted) or resting(standing, wanted, ground, now) or stopped(standing, ground, said)
         if reason:
             waits[app] = reason
         else:
@@ -74,11 +77,20 @@ def plan(standing: Standing, release: Release, ground: Ground, now: float) -> Pl
         seen_at=now,
         attempt=1 + max(standing.blind.get(lane.candidate.digest, 0) for lane in lanes),
         lets_finish=last is not None and last.cause is Cause.SUPERSEDED,
-        approved=last.approved if last is not None and same(last, lanes) else None,
+        approved=said or (last.approved if last is not None and same(last, lanes) else None),
+        window=ground.closed_window,
         forgiven=tuple(sorted(standing.forgiven & {lane.candidate.digest for lane in lanes})),
         orders_read=max((order.row for order in standing.orders), default=last.orders_read if last else 0),
     )
     return Plan(rollout, waits)
+
+
+def approval(standing: Standing, release: Release) -> str | None:
+    """Who let exactly this commit begin, whatever freeze window is open, and why."""
+    for order in reversed(standing.orders):
+        if order.verb == "approve" and order.subject == release.commit:
+            return f"{order.who}: {order.reason}"
+    return None
 
 
 def same(last: Rollout, lanes: list[Lane]) -> bool:
@@ -90,7 +102,8 @@ def held(standing: Standing, wanted: AppRelease) -> str | None:
     """Why this very release is not tried."""
     bad = standing.quarantine.get(wanted.digest)
     if bad is not None:
-        return f"quarantined by rollout {bad.rollout}: {bad.why}"
+        said = f"quarantined by rollout {bad.rollout}: {bad.why}"
+        return f"{said} turnabout quarantine clear lets it be tried again"
     if wanted.digest in standing.aborted:
         return "taken back by an operator; turnabout retry tries it again"
     tries = standing.blind.get(wanted.digest, 0)
@@ -99,12 +112,27 @@ def held(standing: Standing, wanted: AppRelease) -> str | None:
     return None
 
 
-def stopped(standing: Standing, ground: Ground) -> str | None:
-    """Why nothing starts in this environment just now."""
+def resting(standing: Standing, wanted: AppRelease, ground: Ground, now: float) -> str | None:
+    """Why a release that met an incident is not judged again just yet: it rests twice as long each time.
+
+    What is broken is outside it, so nobody but the rest itself can say when that is over; another release, which may
+    be what mends it, need not wait.
+    """
+    incident = standing.incidents.get(wanted.digest)
+    if incident is None or incident.clock != ground.clock:
+        return None
+    rest = min(LONGEST_REST, ground.environment.budget.watch * 2 ** min(incident.times - 1, 16))
+    if now - incident.at >= rest:
+        return None
+    return f"something outside it is broken: judged again {rest:.0f} s later, or at once after turnabout retry"
+
+
+def stopped(standing: Standing, ground: Ground, approved: str | None) -> str | None:
+    """Why nothing starts in this environment just now; an approval opens a freeze window, no hold of a person's."""
     if standing.hold is not None:
         return f"held by {standing.hold.who}: {standing.hold.reason}"
-    if ground.closed_window is not None:
-        return f"the freeze window {ground.closed_window!r} is open"
+    if ground.closed_window is not None and approved is None:
+        return f"the freeze window {ground.closed_window!r} is open; turnabout approve lets it begin all the same"
     return None
 
 

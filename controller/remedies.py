@@ -49,7 +49,7 @@ def advise_reverted(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[st
         worst = max(failed, key=lambda f: f.evidence or 0.0)
         yield Advice("See the failing calls", f"turnabout show {environment}/{number} --samples {worst.check}")
     yield Advice("Fix it on a branch from the candidate, then merge again", f"git switch -c fix {candidate(rollout)}")
-    again = f"turnabout retry {environment} {candidate(rollout)} {BECAUSE}"
+    again = f"turnabout quarantine clear {environment} {candidate(rollout)} {BECAUSE}"
     yield Advice("Was it not the release? Lift the quarantine, then revert the revert commit in git", again)
 
 

@@ -16,6 +16,8 @@ from controller.model import Arm, Lane, NodeView
 OTHER = "other"
 """The class of paths that no check names."""
 ENOUGH_FOR_P95 = 100
+ENOUGH_EXPOSURE = 20.0
+"""Less exposure than this does not say how often a node's devices are heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +218,20 @@ def former(lane: Lane, telemetry: Mapping[str, Telemetry]) -> dict[str, Arm]:
             total = sum(counts.clients if once else counts.total for counts in counted)
             found[check.name] = Arm(total, sum(counts.bad_clients if once else counts.bad for counts in counted))
     return found
+
+
+def pace(lane: Lane, telemetry: Mapping[str, Telemetry]) -> dict[str, Mapping[str, float]]:
+    """Events for each unit of exposure on each node of last good, by check: devices differ, and each has its node."""
+    return {
+        check.name: {
+            node: seen.metrics.get(check.events, 0.0) / seen.metrics[check.per]
+            for node, seen in telemetry.items()
+            if node in lane.nodes and seen.metrics_of == lane.base_digest
+            if seen.metrics.get(check.per, 0.0) >= ENOUGH_EXPOSURE
+        }
+        for check in lane.checks
+        if check.kind == "missing_events" and lane.base is not None
+    }
 
 
 def arms(sample: Sample, paths: tuple[str, ...], once_per_client: bool) -> Iterator[tuple[str, str, Arm, Arm]]:

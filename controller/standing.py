@@ -24,6 +24,18 @@ class Quarantined:
     config_digest: str
     rollout: int
     why: str
+    commit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """A release was taken back because candidate and last good were bad together: it rests before it is tried again."""
+
+    times: int
+    """How often in a row."""
+    at: float
+    """When it was closed, on the clock of the controller that ``clock`` names."""
+    clock: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +51,8 @@ class Standing:
     """By release digest."""
     blind: Mapping[str, int] = field(default_factory=dict)
     """How often each release digest was given up without harm, since somebody last asked for a retry."""
+    incidents: Mapping[str, Incident] = field(default_factory=dict)
+    """By release digest."""
     aborted: frozenset[str] = frozenset()
     """Release digests that an operator took back: not tried again until ``retry``."""
     forgiven: frozenset[str] = frozenset()
@@ -58,7 +72,8 @@ class Standing:
         if rollout is None or rollout.phase in CLOSED:
             return None
         done = rollout.phase is Phase.PROMOTED and rollout.settled
-        return None if done and not self.orders else rollout
+        asked = any(order.verb in ("abort", "revert") for order in self.orders)
+        return None if done and not asked else rollout
 
 
 def fold(history: Iterable[Row], standing: Standing | None = None) -> Standing:
@@ -101,7 +116,9 @@ def moved(standing: Standing, rollout: Rollout) -> Standing:
         return standing
     if rollout.phase is Phase.PROMOTED:
         promoted = {**standing.promoted, **{lane.app: lane.candidate for lane in rollout.lanes}}
-        return replace(standing, promoted=promoted, owed_notes=(*without(standing.owed_notes, rollout.number), rollout))
+        incidents = {digest: one for digest, one in standing.incidents.items() if digest not in digests(rollout)}
+        owed = (*without(standing.owed_notes, rollout.number), rollout)
+        return replace(standing, promoted=promoted, incidents=incidents, owed_notes=owed)
     if rollout.phase is Phase.RETURNING:
         mine = {lane.app for lane in rollout.lanes}
         others = {app: release for app, release in standing.promoted.items() if app not in mine}
@@ -111,31 +128,39 @@ def moved(standing: Standing, rollout: Rollout) -> Standing:
 
 
 def closed(standing: Standing, rollout: Rollout) -> Standing:
-    digests = [lane.candidate.digest for lane in rollout.lanes]
     standing = replace(standing, owed_notes=(*without(standing.owed_notes, rollout.number), rollout))
+    tried = digests(rollout)
     if rollout.cause is Cause.BLIND:
-        blind = {**standing.blind, **{digest: standing.blind.get(digest, 0) + 1 for digest in digests}}
-        return replace(standing, blind=blind)
+        return replace(standing, blind={**standing.blind, **{d: standing.blind.get(d, 0) + 1 for d in tried}})
+    if rollout.cause is Cause.INCIDENT:
+        at, clock, known = rollout.entered_at, rollout.clock, standing.incidents
+        again = {d: Incident(known[d].times + 1 if d in known else 1, at, clock) for d in tried}
+        return replace(standing, incidents={**known, **again})
     if rollout.cause is Cause.ABORTED:
-        return replace(standing, aborted=standing.aborted | set(digests))
+        return replace(standing, aborted=standing.aborted | tried)
     if rollout.phase is Phase.REVERTED:
         standing = quarantined(standing, rollout)
         return replace(standing, owed_reverts=(*without(standing.owed_reverts, rollout.number), rollout))
     return standing
 
 
+def digests(rollout: Rollout) -> frozenset[str]:
+    return frozenset(lane.candidate.digest for lane in rollout.lanes)
+
+
 def quarantined(standing: Standing, rollout: Rollout) -> Standing:
     """Harm is quarantined from the moment it is known, not only when the fleet is back."""
     if rollout.cause is not Cause.HARM:
         return standing
+    guilty = [lane.candidate for lane in rollout.lanes if lane.app in rollout.guilty]
+    return shut_out(standing, guilty, rollout.number, rollout.why)
+
+
+def shut_out(standing: Standing, releases: Iterable[AppRelease], rollout: int, why: str) -> Standing:
     entries = {
-        lane.candidate.digest: Quarantined(
-            lane.app, lane.candidate.digest, lane.candidate.artifact_digest, lane.candidate.config_digest,
-            rollout.number, rollout.why,
-        )
-        for lane in rollout.lanes
-        if lane.app in rollout.guilty
-    }  # fmt: skip
+        r.digest: Quarantined(r.app, r.digest, r.artifact_digest, r.config_digest, rollout, why, r.commit)
+        for r in releases
+    }
     forgiven = standing.forgiven - entries.keys()
     return replace(standing, quarantine={**standing.quarantine, **entries}, forgiven=forgiven)
 
@@ -147,25 +172,42 @@ def ordered(standing: Standing, row: Row) -> Standing:
         return replace(standing, hold=order)
     if order.verb == "resume":
         return replace(standing, hold=None)
+    if order.verb == "quarantine":
+        left = [release for release in standing.promoted.values() if release.digest == order.subject]
+        number = standing.rollout.number if standing.rollout else 0
+        return shut_out(standing, left, number, f"{order.who} reverted it: {order.reason}.")
+    if order.verb == "clear":
+        return freed(standing, named(standing, order.subject) & standing.quarantine.keys())
     if order.verb == "retry":
-        digests = {
-            digest
-            for digest in (*standing.quarantine, *standing.blind, *standing.aborted)
-            if names(standing, digest, order.subject)
-        }
-        return replace(
-            standing,
-            quarantine={d: q for d, q in standing.quarantine.items() if d not in digests},
-            blind={d: n for d, n in standing.blind.items() if d not in digests},
-            aborted=standing.aborted - digests,
-            forgiven=standing.forgiven | digests,
-        )
+        return freed(standing, named(standing, order.subject))
     return replace(standing, orders=(*standing.orders, order))
 
 
-def names(standing: Standing, digest: str, subject: str) -> bool:
-    """Whether an order's subject means this release: none means all, else a digest or commit, maybe shortened."""
-    if not subject or digest.removeprefix("sha256:").startswith(subject.removeprefix("sha256:")):
-        return True
-    lanes = standing.rollout.lanes if standing.rollout else ()
-    return any(lane.candidate.digest == digest and lane.candidate.commit.startswith(subject) for lane in lanes)
+def freed(standing: Standing, digests: frozenset[str]) -> Standing:
+    """Nothing that is known against these releases keeps them from being tried any more."""
+    return replace(
+        standing,
+        quarantine={d: q for d, q in standing.quarantine.items() if d not in digests},
+        blind={d: n for d, n in standing.blind.items() if d not in digests},
+        incidents={d: i for d, i in standing.incidents.items() if d not in digests},
+        aborted=standing.aborted - digests,
+        forgiven=standing.forgiven | digests,
+    )
+
+
+def named(standing: Standing, subject: str) -> frozenset[str]:
+    """The releases that are not tried, or not yet, and that an order means by ``subject``.
+
+    No subject means all; else it begins one of the release's digests or its commit.
+    """
+    known = {
+        digest: {digest.removeprefix("sha256:")}
+        for digest in (*standing.quarantine, *standing.blind, *standing.incidents, *standing.aborted)
+    }
+    for bad in standing.quarantine.values():
+        known[bad.digest] |= {bad.artifact_digest.removeprefix("sha256:"), bad.commit}
+    for lane in standing.rollout.lanes if standing.rollout else ():
+        if lane.candidate.digest in known:
+            known[lane.candidate.digest].add(lane.candidate.commit)
+    wanted = subject.removeprefix("sha256:")
+    return frozenset(digest for digest, names in known.items() if any(name.startswith(wanted) for name in names))

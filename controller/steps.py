@@ -1,8 +1,8 @@
-"""What to ask of a fleet next, so that it comes closer to where a rollout's phase wants it.
+"""The single things that a fleet is asked for, so that it comes closer to where a rollout's phase wants it.
 
 Pure and level-triggered: each function compares what the nodes say with what the phase wants and returns the actions
 that are still missing, so that asking twice, or after a restart, is harmless. Which phase wants what stands in
-``decide``; what a node does with an action stands in ``controller/node``.
+``asking``; what a node does with an action stands in ``controller/node``.
 """
 
 from __future__ import annotations

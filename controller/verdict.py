@@ -17,13 +17,15 @@ from controller.model import Arm, Check, Finding, Lane, Outcome, Verdict
 from controller.samples import Sample, arms
 
 WARM_UP = 3.0
-"""Seconds after its first event in which a canary may be slow, but not wrong: caches are cold at first."""
-DUE = 1.5
-"""Units that have been there this many times as long as one takes to be heard on control are due."""
-SELDOM = 1.25
-"""Seconds between two events of a unit beyond which a single look is too short to compare."""
+"""Seconds after its first event in which a canary may be slow or late, but not wrong: caches are cold at first."""
 STALL_CAP = 5
 """One stall is one event: in a look, slow events count up to this many times the share that was expected."""
+DUE = 1.5
+"""Units that have been there this many times as long as one takes to be heard on last good are due."""
+SELDOM = 1.25
+"""Exposure between two events of a unit beyond which a single look is too short to compare."""
+FLOOD, FEW = 2.0, 3
+"""In a look, a node's events count up to twice what was expected, and a few more."""
 INCIDENT_SHARE, INCIDENT_EVENTS = 0.2, 10
 """Control nodes this bad, on so many events, mean that something outside the candidate is broken."""
 PROBE_FAILURES = 2
@@ -33,13 +35,12 @@ STATISTICAL = ("share", "slower_than_control_p95", "missing_events")
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """One node's events so far and its exposed units as an interval began, and since when it has had any."""
+    """One node's events and its exposure as an interval began, when that was, and since when it has had any."""
 
     events: float
     units: float
     there_since: float
-    seconds: float = 0.0
-    """How much of the interval is over."""
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ def look(state: Judgement, lane: Lane, sample: Sample) -> Judgement:
         elif check.kind == "slower_than_control_p95" and first_at is not None and sample.at - first_at >= WARM_UP:
             state = slower(state, check, sample)
         elif check.kind == "missing_events":
-            state = missing(state, check, sample)
+            state = missing(state, check, lane, sample)
         elif check.kind == "conservation":
             state = conserved(state, check, sample)
     return state
@@ -108,35 +109,40 @@ def capped(slow: int, total: int) -> int:
     return min(slow, ceil(STALL_CAP * total / 20))
 
 
-def missing(state: Judgement, check: Check, sample: Sample) -> Judgement:
-    """Events per exposed unit and second, canary against control: fewer is harm.
+def missing(state: Judgement, check: Check, lane: Lane, sample: Sample) -> Judgement:
+    """Events for each unit of exposure, canary against control: fewer is harm. Both are counters of the application.
 
-    Exposed is what ``per`` counted at both ends of an interval, after a node has had some for ``DUE`` times as long as
-    a unit takes on control: on a canary all devices come at once, and none of them can have been heard yet. Units that
-    take longer than ``SELDOM`` may be due together there: each interval is as long, and one event of a unit is enough.
+    Exposure is weighed by how much its node's brought on last good, so that an arm of slow devices is not taken for a
+    silent one. It counts when a node has had some until each unit is due, or for ``WARM_UP`` seconds where nobody knows
+    when that is: devices that come at once cannot have been heard yet, and what they kept meanwhile comes as a flood.
+    Devices that are heard seldom may all be due together on a canary: there one event of each is enough in an interval.
     """
-    evidence, before = state.evidence.get(check.name, Evidence()), dict(state.events_before)
-    known, counted = evidence.control, []
-    for metrics_of_arm in (sample.control_metrics, sample.canary_metrics):
-        takes = known.total / known.bad if known.bad else 0.0
-        patience, seldom = max(1.0, DUE * takes), takes > SELDOM and metrics_of_arm is sample.canary_metrics
-        exposed, events = 0.0, 0.0
+    pace, before = lane.pace.get(check.name, {}), dict(state.events_before)
+    usual = sum(pace.values()) / len(pace) if any(pace.values()) else None
+    counted = []
+    for metrics_of_arm, fresh in ((sample.canary_metrics, True), (sample.control_metrics, False)):
+        exposed, events = 0.0, 0
         for node, metrics in metrics_of_arm.items():
-            value, units, was = metrics.get(check.events), metrics.get(check.per, 0.0), before.get((check.name, node))
-            if value is None:
+            value, units, was = metrics.get(check.events), metrics.get(check.per), before.get((check.name, node))
+            if value is None or units is None:
                 continue
-            seconds = sample.seconds.get(node, 1.0) + (was.seconds if was is not None else 0.0)
-            if seldom and was is not None and was.units and units and value >= was.events and seconds < patience:
-                before[check.name, node] = replace(was, seconds=seconds)
+            restarted = was is None or value < was.events or units < was.units
+            gained = 0.0 if was is None or restarted else units - was.units
+            there_since = was.there_since if was is not None and gained else sample.at
+            paced = pace.get(node, usual)
+            due = DUE / paced if paced else WARM_UP
+            seldom = fresh and paced is not None and 0 < paced < 1 / SELDOM
+            if was is not None and gained and seldom and sample.at - was.at < due:
                 continue
-            there_since = was.there_since if was is not None and was.units and units else sample.at
-            before[check.name, node] = Heard(value, units, there_since)
-            if was is not None and value >= was.events and sample.at - there_since >= patience:
-                exposed += min(units, was.units) * (takes if seldom else seconds)
-                events += value - was.events
-        counted.append(Arm(round(exposed), round(events)))
-        known = known + counted[-1]
-    evidence = after(evidence, [(counted[1], counted[0])], FEWER, ONE_SILENCE)
+            before[check.name, node] = Heard(value, units, there_since, sample.at)
+            if was is None or not gained or sample.at - there_since < due:
+                continue
+            expected = gained * paced / (DUE if seldom else 1.0) if paced is not None else None
+            exposed += gained if usual is None or expected is None else expected / usual
+            came = round(value - was.events)
+            events += came if expected is None else min(came, ceil(FLOOD * expected + FEW))
+        counted.append(Arm(round(exposed, 2), events))
+    evidence = after(state.evidence.get(check.name, Evidence()), [(counted[0], counted[1])], FEWER, ONE_SILENCE)
     return replace(state, evidence={**state.evidence, check.name: evidence}, events_before=before)
 
 
@@ -303,7 +309,7 @@ def failing(check: Check, state: Judgement, evidence: Evidence) -> str:
     """The sentence of proven harm: what, how often on each arm, on how many events."""
     if check.kind == "missing_events":
         return (
-            f"{check.events} came {rate(evidence.canary)} times a second per {check.per} on the candidate "
+            f"{check.events} came {rate(evidence.canary)} times per {check.per} on the candidate "
             f"and {rate(evidence.control)} times on last good"
         )
     paths = {path: pair for (name, path), pair in state.by_path.items() if name == check.name}

@@ -15,7 +15,6 @@ from functools import cache, wraps
 from typing import Any
 
 from controller import rows
-from controller.decide import back, enter
 from controller.model import (
     AppRelease,
     Cause,
@@ -29,6 +28,7 @@ from controller.model import (
 from controller.rows import GENESIS, Row, canonical, chain
 from controller.samples import Cell, Counts, Sample
 from controller.story import CANDIDATE, LAST_GOOD, SILENT, STARTING, STOPPING
+from controller.turning import back, enter
 from controller.verdict import Judgement, Terms, look, verdict
 from environments import Budget
 

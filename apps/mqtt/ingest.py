@@ -54,6 +54,7 @@ class Ingest:
         self._empty = asyncio.Event()
         self._connections: set[Connection] = set()
         self._by_device: dict[str, Connection] = {}
+        self._connected_seconds, self._counted_at = 0.0, time.monotonic()
         self._server: asyncio.Server | None = None
         self._failing = ""
         self._stopping = False
@@ -129,6 +130,13 @@ class Ingest:
     def connected(self) -> int:
         return len(self._by_device)
 
+    def connected_seconds(self) -> float:
+        """How long devices have been connected, all of them together, since the process started."""
+        now = time.monotonic()
+        self._connected_seconds += len(self._by_device) * (now - self._counted_at)
+        self._counted_at = now
+        return self._connected_seconds
+
     @property
     def last_commit_age(self) -> float:
         return time.monotonic() - self._last_commit
@@ -146,6 +154,7 @@ class Ingest:
     def accept(self, connection: Connection, device: str) -> None:
         """A second connection of one device replaces the first, as the protocol demands."""
         former = self._by_device.get(device)
+        self.connected_seconds()  # until now they were as many as they were
         self._by_device[device] = connection
         self.counters.connects_accepted += 1
         if former is not None:
@@ -155,6 +164,7 @@ class Ingest:
         self._connections.discard(connection)
         self.blocked.discard(connection)
         if self._by_device.get(device) is connection:
+            self.connected_seconds()
             del self._by_device[device]
 
     def submit(self, connection: Connection, packet_id: int | None, arrival: Arrival) -> None:

@@ -1,7 +1,8 @@
-"""``approve abort hold resume retry revert``: what people ask for, as rows in the ledger.
+"""``approve abort hold resume retry revert quarantine``: what people ask for, as rows in the ledger.
 
 The row is the request and its audit in one: it is on disk when the command returns, whether a controller runs or not,
-and the controller that leads answers it at its next turn, or the next one that starts does.
+and the controller that leads answers it at its next turn, or the next one that starts does. Only a release that nodes
+do not keep any more is asked for in git, where it is rolled out from like any other.
 """
 
 from __future__ import annotations
@@ -10,14 +11,20 @@ import argparse
 import getpass
 import json
 import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
 
-from controller import rows
+from controller import assemble, rows
 from controller.assemble import open_ledger
 from controller.commands.exits import DONE, NO
-from controller.model import IN_FLIGHT, Phase
+from controller.errors import Trouble
+from controller.model import CLOSED, IN_FLIGHT, AppRelease, Phase
+from controller.past import promoted
 from controller.rows import Row
 from controller.site import Site
-from controller.standing import Standing, fold
+from controller.sources.commits import NotNeeded
+from controller.standing import Standing, fold, named
+from environments import BadEnvironment
 
 SAYS = {
     "approve": "approved; it starts as soon as every node is ready",
@@ -26,6 +33,7 @@ SAYS = {
     "resume": "resumed: the branch's newest commit is looked at again",
     "retry": "asked again: what was held or quarantined is tried once more as soon as the branch asks for it",
     "revert": "reverted: traffic off, nodes back, a revert commit on the branch, and not tried again",
+    "clear": "cleared: it is tried again as soon as the branch asks for it",
 }
 
 
@@ -37,6 +45,10 @@ def give(args: argparse.Namespace, site: Site) -> int:
     """Append one order, if it makes sense where the environment stands now."""
     environment, verb = site.require(args.environment), args.command
     subject = getattr(args, "subject", "") or getattr(args, "to", "")
+    if verb == "quarantine":
+        verb = args.action
+    if verb == "revert" and subject and not at_hand(fold(open_ledger(site, environment).rows()), subject):
+        return restored(args, site, environment, subject)
     row = order(site, environment, verb, args.reason, subject)
     if isinstance(row, str):
         print(row)
@@ -53,33 +65,112 @@ def order(site: Site, environment: str, verb: str, reason: str, subject: str = "
     """The order's row, or why it could change nothing."""
     ledger = open_ledger(site, environment)
     standing = fold(ledger.rows())
-    refusal = senseless(verb, subject, standing, environment)
-    if refusal:
-        return refusal
+    if verb == "approve" and standing.open_rollout is None and frozen(site, environment, standing):
+        subject = standing.last_seen or ""  # this commit and no later one
+    else:
+        refusal = senseless(verb, subject, standing, environment)
+        if refusal:
+            return refusal
     body = {"verb": verb, "who": who(), "reason": reason, "subject": subject}
     return ledger.append(rows.ORDER, body, standing.generation)
+
+
+def frozen(site: Site, environment: str, standing: Standing) -> bool:
+    """Whether a freeze window is open there now; none is known of before the first promotion."""
+    if not standing.promoted:
+        return False
+    try:
+        stated = assemble.policy(assemble.shared(site), environment, standing)
+    except (Trouble, BadEnvironment):  # nothing to go through: the answer is the usual one
+        return False
+    now = datetime.now(UTC)
+    return any(window.active(now) for window in stated.freezes)
 
 
 def senseless(verb: str, subject: str, standing: Standing, environment: str) -> str | None:
     """Why the order could change nothing, or None."""
     rollout = standing.rollout
     moving = rollout is not None and rollout.phase in IN_FLIGHT | {Phase.PENDING, Phase.STUCK, Phase.REVERTING}
-    promoted = rollout is not None and rollout.phase is Phase.PROMOTED
-    if verb in ("abort", "revert") and not (moving or promoted):
+    promoted_one = rollout is not None and rollout.phase is Phase.PROMOTED
+    if verb in ("abort", "revert") and not (moving or promoted_one):
         return f"Nothing to {verb} in {environment}: no rollout is in flight and the last is closed."
+    if verb in ("abort", "revert") and promoted_one and rollout is not None:
+        bases = [lane.base for lane in rollout.lanes if lane.base is not None]
+        if (barred := quarantined(standing, bases, environment)) is not None:
+            return barred
     if verb == "approve" and not (rollout is not None and rollout.phase in (Phase.PENDING, Phase.STUCK)):
         return f"Nothing waits for an approval in {environment}."
     if verb == "resume" and standing.hold is None:
         return f"{environment} is not held."
-    if verb == "retry" and not (standing.quarantine or standing.blind or standing.aborted):
+    if verb == "retry" and not named(standing, ""):
         return f"Nothing is held or quarantined in {environment}."
-    if verb == "revert" and subject and rollout is not None:
-        bases = [lane.base for lane in rollout.lanes if lane.base is not None]
-        known = {name for base in bases for name in (base.commit, base.digest.removeprefix("sha256:"))}
-        if not any(name.startswith(subject.removeprefix("sha256:")) for name in known):
-            kept = ", ".join(sorted({base.commit[:7] for base in bases})) or "nothing"
-            return (
-                f"The nodes of {environment} keep {kept} to go back to at once, not {subject}. To go further back, "
-                f"revert in git on the branch of {environment}: that is a release like any other."
-            )
+    if verb == "clear" and not standing.quarantine:
+        return f"Nothing is quarantined in {environment}."
+    if verb in ("retry", "clear") and not named(standing, subject):
+        return f"Nothing that is held or quarantined in {environment} is {subject}: see turnabout status {environment}."
     return None
+
+
+def quarantined(standing: Standing, releases: Iterable[AppRelease], environment: str) -> str | None:
+    """Why nobody goes to these releases, or None."""
+    for release in releases:
+        if (bad := standing.quarantine.get(release.digest)) is not None:
+            clear = f"turnabout quarantine clear {environment} {release.commit[:7]} --reason WHY"
+            return f"{release.app} {release.commit[:7]} is quarantined: {bad.why} To go there all the same: {clear}"
+    return None
+
+
+# ---- going back further than nodes keep ---------------------------------------------------------------------------
+
+
+def at_hand(standing: Standing, subject: str) -> bool:
+    """Whether nodes still keep the release: the one before the newest rollout, to which they go back at once."""
+    rollout = standing.rollout
+    bases = [lane.base for lane in rollout.lanes if lane.base is not None] if rollout is not None else []
+    open_or_promoted = rollout is not None and rollout.phase not in CLOSED
+    return open_or_promoted and any(called(base, subject) for base in bases)
+
+
+def called(release: AppRelease, subject: str) -> bool:
+    """Whether ``subject`` begins the release's commit or digest."""
+    names = (release.commit, release.digest.removeprefix("sha256:"))
+    return any(name.startswith(subject.removeprefix("sha256:")) for name in names)
+
+
+def restored(args: argparse.Namespace, site: Site, environment: str, subject: str) -> int:
+    """Ask for an earlier release in git, and for none of what it takes the place of."""
+    ledger = open_ledger(site, environment)
+    standing = fold(ledger.rows())
+    ran = [one for one in promoted(ledger.rows()) if any(called(release, subject) for release in one)]
+    if not ran:
+        print(f"{environment} never ran {subject}: turnabout history {environment} lists what it did.")
+        return NO
+    named_so = [release for release in ran[-1] if called(release, subject)]
+    now = {app: release.digest for app, release in standing.promoted.items()}
+    wanted = [release for release in named_so if now.get(release.app) != release.digest]
+    if not wanted:
+        print(f"{environment} runs {subject} now.")
+        return NO
+    if (barred := quarantined(standing, wanted, environment)) is not None:
+        print(barred)
+        return NO
+    parts = assemble.shared(site)
+    for release in wanted:
+        parts.artifacts.ensure(release)
+    branch = assemble.policy(parts, environment, standing).branch
+    done = parts.releases.restore(environment, branch, wanted, f"{who()} reverted to it: {args.reason}")
+    if isinstance(done, NotNeeded):
+        print(done.why)
+        return NO
+    for left in (now[release.app] for release in wanted if release.app in now):
+        body = {"verb": "quarantine", "who": who(), "reason": args.reason, "subject": left}
+        ledger.append(rows.ORDER, body, standing.generation)
+    apps = ", ".join(release.app for release in wanted)
+    if args.json:
+        answer = {"schema": "turnabout/restore/1", "environment": environment, "commit": done.commit}
+        print(json.dumps(answer | {"apps": [release.app for release in wanted]}))
+    else:
+        print(f"{environment}: {done.commit[:7]} asks for {apps} as in {wanted[0].commit[:7]} again.")
+        print("Nodes do not keep that release, so it is rolled out like any other.")
+        print(f"Watch it: turnabout watch {environment}")
+    return DONE

@@ -1,4 +1,4 @@
-"""``status watch show history``: reading the ledger and showing it. Nothing here changes anything."""
+"""``status watch show history replay quarantine``: reading the ledger and showing it. Nothing here changes anything."""
 
 from __future__ import annotations
 
@@ -67,6 +67,16 @@ def show(args: argparse.Namespace, site: Site) -> int:
         return DONE
     answer(records.story_json(story), lists.show(story), args.json)
     return exit_code(story)
+
+
+def quarantine(args: argparse.Namespace, site: Site) -> int:
+    """What is not tried again in one environment."""
+    name = site.require(args.environment)
+    entries = survey(name, open_ledger(site, name).rows(), time.time()).quarantine
+    value = {"schema": "turnabout/quarantine/1", "environment": name}
+    listed = {"quarantine": [*records.quarantine_json(entries)]}
+    answer(value | listed, lists.quarantine(name, entries), args.json)
+    return DONE
 
 
 def found(wanted: str, site: Site) -> tuple[str, Sequence[Row], int]:

@@ -117,13 +117,13 @@ def quarantine(environment: str, entries: Sequence[Quarantined], g: Glyphs = UNI
     """What did harm and is not tried again, and how to ask for it all the same."""
     if not entries:
         return shown(Text(f"Nothing is quarantined in {environment}.", "quiet"), g)
-    drawn = table("APP", "ARTEFACT", "SETTINGS", "ROLLOUT", "WHY", right=("ROLLOUT",), wide="WHY")
+    drawn = table("APP", "COMMIT", "ARTEFACT", "SETTINGS", "ROLLOUT", "WHY", right=("ROLLOUT",), wide="WHY")
     for entry in entries:
         drawn.add_row(
-            Text(entry.app, "bold"), hexadecimal(entry.artifact_digest), hexadecimal(entry.config_digest),
-            str(entry.rollout), Text(entry.why),
+            Text(entry.app, "bold"), entry.commit[:7], hexadecimal(entry.artifact_digest),
+            hexadecimal(entry.config_digest), str(entry.rollout), Text(entry.why),
         )  # fmt: skip
-    command = f"turnabout retry {environment} {hexadecimal(entries[-1].digest)} {BECAUSE}"
+    command = f"turnabout quarantine clear {environment} {entries[-1].commit[:7]} {BECAUSE}"
     return shown(Group(drawn, "", Text(f"To try one again: {command}", "quiet")), g)
 
 

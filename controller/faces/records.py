@@ -154,7 +154,7 @@ def figures_json(of: Figures) -> dict[str, Any]:
     }
 
 
-def arm_json(arm: Arm | None) -> dict[str, int] | None:
+def arm_json(arm: Arm | None) -> dict[str, float] | None:
     return None if arm is None else {"bad": arm.bad, "total": arm.total}
 
 
@@ -191,6 +191,7 @@ def quarantine_json(entries: Iterable[Quarantined]) -> Iterable[dict[str, Any]]:
     for entry in entries:
         yield {
             "app": entry.app,
+            "commit": entry.commit,
             "digest": entry.digest,
             "artifact_digest": entry.artifact_digest,
             "config_digest": entry.config_digest,

@@ -76,7 +76,7 @@ class Application:
             return
         how = f"ended by signal {-code}" if code < 0 else f"exited with code {code}"
         words = logs.last_words(self.node.log, app.log_from)
-        say("exited", digest=app.digest, code=code, last=words[-200:])
+        say("exited", digest=app.digest, code=code, last=words)
         self.restarts += 1
         self.pause = min(5.0, max(0.2, self.pause * 2)) if time.monotonic() - app.started < 10 else 0.2
         self.start_at = time.monotonic() + self.pause

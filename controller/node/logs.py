@@ -22,11 +22,11 @@ def rotate(log: Path) -> bool:
 
 
 def last_words(log: Path, begin: int) -> str:
-    """The end of what was written since ``begin``, in one line."""
+    """The last line that was written since ``begin``: of a traceback that is the error itself."""
     with contextlib.suppress(OSError), log.open("rb") as file:
         file.seek(max(begin, file.seek(0, os.SEEK_END) - 1500))
-        lines = file.read().decode("utf-8", "replace").splitlines()
-        return " / ".join(line.strip() for line in lines[-6:] if line.strip())[-800:]
+        written = [line.strip() for line in file.read().decode("utf-8", "replace").splitlines() if line.strip()]
+        return written[-1][:200] if written else ""
     return ""
 
 

@@ -14,6 +14,7 @@ ROLLOUT = "Turnabout-Rollout"
 VERDICT = "Turnabout-Verdict"
 QUARANTINE = "Turnabout-Quarantine"
 PROMOTED = "Turnabout-Promoted"
+RESTORED = "Turnabout-Restored"
 
 Trailer = tuple[str, str]
 
@@ -78,6 +79,12 @@ class Promoted:
 
 
 @dataclass(frozen=True, slots=True)
+class Restored:
+    commit: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class NotNeeded:
     """Nothing was written, and that is right."""
 
@@ -107,6 +114,12 @@ def promote_message(source_branch: str, source: str, target_branch: str, subject
     body = f"{source_branch} runs {source[:12]} ({one_line(subject)}); {target_branch} keeps its own files."
     head = f"Promote {source_branch} {source[:12]} to {target_branch}"
     return message(head, body, ((PROMOTED, f"{source_branch} {source}"),))
+
+
+def restore_message(environment: str, commit: str, subject: str, why: str, releases: tuple[str, ...]) -> str:
+    """The message of a commit that brings earlier releases back, each spelled as in a revert's trailers."""
+    head = f"Revert {environment} to {commit[:12]}"
+    return message(head, f"{why} It ran before ({one_line(subject)}).", tuple((RESTORED, each) for each in releases))
 
 
 def message(subject: str, body: str, trailers: tuple[Trailer, ...]) -> str:

@@ -1,25 +1,27 @@
 """A git repository as the source of releases: what its branches want, and what the controller writes back to it.
 
 Reading is one ``ls-remote`` for all heads and a fetch into a bare mirror; contents come from the mirror's objects.
-Writing is three things, each a commit made without a work tree and pushed with the lease of what was seen: the revert
-of a release that did harm, the promotion of one branch's tree to another, and notes. Somebody else may always be first;
-then everything is fetched and decided again, a few times. Which reversal is wanted, and when, is the loop's matter.
+Writing is four things, each a commit made without a work tree and pushed with the lease of what was seen: the revert of
+a release that did harm, the promotion of one branch's tree to another, an earlier release brought back, and notes.
+Somebody else may always be first; then everything is fetched and decided again, a few times. Which reversal is wanted,
+and when, is the loop's matter.
 """
 
 from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
-from controller.errors import Conflict
+from controller.errors import Conflict, Refused
 from controller.keys import CommitKey
 from controller.sources.commits import (
     ROLLOUT,
     Description,
     NotNeeded,
     Promoted,
+    Restored,
     Reversal,
     Reverted,
     promote_message,
@@ -195,6 +197,28 @@ class GitSource:
 
         made = self._publish(target_branch, make, attempt)
         return made if isinstance(made, NotNeeded) else Promoted(made, source, text)
+
+    def restore(
+        self, branch: str, paths: Mapping[str, str], text: str, fits: Callable[[str, str], str | None]
+    ) -> Restored | NotNeeded:
+        """Put ``paths``, each with the commit it is taken from, onto the branch's tip.
+
+        ``fits`` is asked of the commit that would be pushed and of the tip, and says why it must not be.
+        Raises Refused with that reason; nothing is pushed then.
+        """
+        attempt = f"restoring {', '.join(paths)} on {branch} of {self._place}"
+
+        def make(tip: str) -> str | NotNeeded:
+            grafts = {path: self._trees.entries(commit, path) for path, commit in paths.items()}
+            made = self._commit(self._trees.grafted(tip, grafts), (tip,), text, self.signing, attempt)
+            if self._trees.tree(made) == self._trees.tree(tip):
+                return NotNeeded(f"{branch} already holds exactly that.")
+            if (unfit := fits(made, tip)) is not None:
+                raise Refused(attempt, unfit, "Bring the settings back by hand, in a commit of your own.")
+            return made
+
+        made = self._publish(branch, make, attempt)
+        return made if isinstance(made, NotNeeded) else Restored(made, text)
 
     def note(self, commit: str, text: str) -> None:
         """Add a paragraph to the commit's note, unless it stands there already."""

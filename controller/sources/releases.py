@@ -6,13 +6,14 @@ takes stands in ``git``, what is in an artefact in ``controller.artifacts``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from controller.artifacts.store import ArtifactStore
 from controller.errors import Refused
-from controller.model import Lane, Release, Rollout
-from controller.sources.commits import NotNeeded, Reversal, Suspect
+from controller.model import AppRelease, Lane, Release, Rollout
+from controller.sources.commits import NotNeeded, Restored, Reversal, Suspect, restore_message
 from controller.sources.git import GitSource
 from environments import BadEnvironment, Environment, load
 
@@ -121,6 +122,44 @@ class Releases:
         wanted_good = partial(self._wants, rollout, app=lane.app, digest=good.digest)
         newest = self._git.last_before(rollout.commit, good.commit, lambda commit: wanted_good(commit=commit))
         return Suspect(lane.app, bad.artifact_digest, bad.config_digest, tuple(paths), newest)
+
+    def restore(self, name: str, branch: str, wanted: Sequence[AppRelease], why: str) -> Restored | NotNeeded:
+        """Commit to an environment's branch what it takes to ask for ``wanted``, earlier releases of one commit, again.
+
+        The applications' folders come back; the environment's files only where a release had other settings, and only
+        if nothing but those settings changes by it. Raises Refused, with nothing pushed, where that cannot be.
+        """
+        first, tip = wanted[0], self._git.fetch(branch)
+        paths = {f"apps/{release.app}": release.commit for release in wanted}
+        for path, commit in paths.items():
+            if self._git.object_id(commit, path) is None:
+                said = f"the repository no longer has {path} at {commit[:7]}"
+                raise Refused(f"reverting {name} to {commit[:7]}", said, "Name a release whose commit is still there.")
+        spelled = tuple(f"{r.app} {r.artifact_digest} config {r.config_digest}" for r in wanted)
+        text = restore_message(name, first.commit, first.subject, why, spelled)
+        if any(self._settings_differ(name, release, tip) for release in wanted):
+            paths[FOLDER] = first.commit
+        return self._git.restore(branch, paths, text, lambda made, tip: self._unfit(name, wanted, made, tip))
+
+    def _settings_differ(self, name: str, release: AppRelease, tip: str) -> bool:
+        settings = self.environment(name, tip).settings.get(release.app, {})
+        return self._artifacts.release(release.app, release.commit, self._git, settings).digest != release.digest
+
+    def _unfit(self, name: str, wanted: Sequence[AppRelease], made: str, tip: str) -> str | None:
+        """Why ``made`` is not ``tip`` with exactly ``wanted`` in it."""
+        now, before = self.environment(name, made), self.environment(name, tip)
+        apps = {release.app for release in wanted}
+        others = [
+            replace(stated, settings={app: kept for app, kept in stated.settings.items() if app not in apps})
+            for stated in (now, before)
+        ]
+        if others[0] != others[1]:
+            return f"with the settings of {', '.join(sorted(apps))} other things in {FOLDER}/ would change too"
+        for release in wanted:
+            found = self._artifacts.release(release.app, made, self._git, now.settings[release.app])
+            if found.digest != release.digest:
+                return f"{release.app} would not be the release {release.digest[7:13]} again"
+        return None
 
     def note(self, commit: str, text: str) -> None:
         self._git.note(commit, text)

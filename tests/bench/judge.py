@@ -56,7 +56,7 @@ def measure(root: Path, runs: int) -> Part:
     pictures.draw(folder, drawn, list(zip(HARM, power, strict=True)), stated, runs)
     part.notes += [
         "Shapes and seeds stand in tests/bench/traffic.toml; those that are held out were not looked at while tuning.",
-        f"Harmful shapes: {max(1, runs // 5)} watches each. Seconds count from when the harm begins; one look is a second.",
+        f"Harmful shapes: {max(1, runs // 5)} watches each. Seconds count from when the harm begins.",
         "Threshold: over 1 % bad, over 10 % slow, or under half of the events in any 10 s. "
         "Mann-Whitney: six points of 10 s each, once at 60 s, 98 %.",
         f"“would have seen” is what a PASS prints; at exactly that harm {CERTAINTY:.0%} of the watches must find it.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controller.evidence import Evidence, events_needed
 from controller.model import AppRelease, Arm, Check, Lane, Outcome
@@ -19,7 +19,7 @@ ALPHA = 0.01
 CHECKS = {
     "errors": Check("errors", "share", smallest_harm=1.0),
     "slow": Check("slow", "slower_than_control_p95", smallest_harm=1.0),
-    "silence": Check("silence", "missing_events", events="committed", per="connected"),
+    "silence": Check("silence", "missing_events", events="committed", per="connected_seconds"),
 }
 LIMITS = {"errors": 0.01, "slow": 0.1, "silence": -0.5}
 """The fixed threshold: more than 1 % bad, more than 10 % slow, or less than half an event a second from a device."""
@@ -31,12 +31,12 @@ def release(name: str) -> AppRelease:
     return AppRelease("app", digest, digest, digest, name * 40)
 
 
-def lane(checks: Sequence[str] = ("errors",), once_per: str = "") -> Lane:
-    """One canary and one control; of each check as the shape's release would state it."""
-    asked = tuple(Check(c.name, c.kind, once_per=once_per, smallest_harm=1.0, events=c.events, per=c.per)
-                  for c in map(CHECKS.__getitem__, checks))  # fmt: skip
-    zones = {"ZONE": ("a", "b")}
-    return Lane("app", release("c"), release("b"), zones, (("a",),), ("http",), asked, slow_above_ms=100.0)
+def lane(checks: Sequence[str] = ("errors",), once_per: str = "", reports_every: float = 0.0) -> Lane:
+    """One canary and one control; the checks as the shape's release would state them, and last good's pace."""
+    asked = tuple(replace(CHECKS[name], once_per=once_per) for name in checks)
+    pace = {"silence": dict.fromkeys(("a", "b"), 1 / (reports_every or 1.0))}
+    both = release("c"), release("b"), {"ZONE": ("a", "b")}
+    return Lane("app", *both, (("a",),), ("http",), asked, slow_above_ms=100.0, pace=pace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def series(trace: Sequence[Sample], check: str, once_per: str = "") -> Series:
 
 
 def heard(new: Mapping[str, float], old: Mapping[str, float]) -> Arm:
-    return Arm(round(new["connected"]), round(new["committed"] - old["committed"]))
+    return Arm(new["connected_seconds"] - old["connected_seconds"], round(new["committed"] - old["committed"]))
 
 
 def threshold(seconds: Series, check: str = "errors", window: int = POINT) -> int | None:

@@ -144,7 +144,7 @@ def bars(alarms: Sequence[tuple[Traffic, tuple[float, ...]]], runs: int) -> str:
                 yield from (mark(judge, x(max(none, shares[judge])), y - 4) for judge in (2, 1, 0))
             y += 0.4 * step
 
-    says = f"Harmless releases taken back, of {runs:,} watches of each shape. The promise is the dashed line: 1 %, looks every second."
+    says = f"Harmless releases taken back, of {runs:,} watches of each shape. The promise is the dashed line: 1 %."
     return page(960, round(height), "How often a harmless release is taken back", says, body())
 
 

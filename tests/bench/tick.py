@@ -20,7 +20,7 @@ PATHS = tuple(f"/p{i}" for i in range(5))
 CHECKS = (
     *(Check(f"errors {path}", "share", paths=(path,)) for path in PATHS),
     *(Check(f"slow {path}", "slower_than_control_p95", paths=(path,)) for path in PATHS[:3]),
-    Check("silence", "missing_events", events="committed", per="connected"),
+    Check("silence", "missing_events", events="committed", per="connected_seconds"),
     Check("stored", "conservation", law="received = stored + refused"),
 )
 LANE = Lane(
@@ -63,7 +63,7 @@ def own(second: int, random: Random) -> dict[str, float]:
     received = 50.0 * second
     return {
         "committed": received + random.randrange(5),
-        "connected": 50.0,
+        "connected_seconds": received,
         "received": received,
         "stored": received - 1,
         "refused": 1.0,

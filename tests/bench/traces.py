@@ -54,9 +54,8 @@ class Arm:
         begins = share / (1 - share) / hot.spell if share < 1 else 1.0
         self.hot_fails = self.random.random() < (1 - 1 / hot.spell if self.hot_fails else begins)
         fails = self.hot_fails and events > 0
-        return Counts(
-            counted.total + events, counted.bad + fails * events, counted.clients + (events > 0), counted.bad_clients + fails
-        )  # fmt: skip
+        total, bad = counted.total + events, counted.bad + fails * events
+        return Counts(total, bad, counted.clients + (events > 0), counted.bad_clients + fails)
 
     def many(self, rate: float, share: float) -> Counts:
         """Events of many clients: good and bad ones are two Poisson streams."""
@@ -95,8 +94,8 @@ class Devices:
     def __init__(self, traffic: Traffic, rate: float, fresh: bool, random: Random) -> None:
         self.rate, self.every, self.random, self.heard = rate, traffic.reports_every, random, 0
         self.units = rate * (self.every or 1.0)
-        at_first = (lambda: self.every + random.random()) if fresh else (lambda: self.every * random.random())
-        self.due = [at_first() for _ in range(round(self.units) if self.every else 0)]
+        devices = round(self.units) if self.every else 0
+        self.due = [self.every + random.random() if fresh else self.every * random.random() for _ in range(devices)]
 
     def metrics(self, second: int, lost: float) -> dict[str, float]:
         if not self.every:
@@ -105,7 +104,7 @@ class Devices:
             if due <= second:
                 self.heard += self.random.random() >= lost
                 self.due[i] = due + self.every * self.random.uniform(0.95, 1.05)
-        return {"committed": float(self.heard), "connected": self.units}
+        return {"committed": float(self.heard), "connected_seconds": self.units * second}
 
 
 def trace(traffic: Traffic, random: Random) -> Iterator[Sample]:
@@ -124,11 +123,11 @@ def trace(traffic: Traffic, random: Random) -> Iterator[Sample]:
         slow = (0, 0)
         if "slow" in traffic.checks:
             slow = (canary.slow(one.total, slowness(traffic, second)), control.slow(two.total, 1.0))
-        metrics: list[dict[str, dict[str, float]]] = [{}, {}]
+        heard: tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]] = ({}, {})
         if "silence" in traffic.checks:
             lost = (harms(traffic, second) and traffic.harm is not None and traffic.harm.lost) or 0.0
-            metrics = [{"a": devices[0].metrics(second + 1, lost)}, {"b": devices[1].metrics(second + 1, 0.0)}]
-        yield Sample("app", float(second + 1), (Cell("ZONE", "/", one, two, *slow),), *metrics, {"a": 1.0, "b": 1.0})
+            heard = ({"a": devices[0].metrics(second + 1, lost)}, {"b": devices[1].metrics(second + 1, 0.0)})
+        yield Sample("app", float(second + 1), (Cell("ZONE", "/", one, two, *slow),), heard[0], heard[1])
 
 
 def harms(traffic: Traffic, second: int) -> bool:
@@ -159,7 +158,7 @@ def slow_share(slower: float) -> float:
 
 def ramp(traffic: Traffic, second: int) -> float:
     begin, end = traffic.ramp
-    return begin * (end / begin) ** (second / (SECONDS - 1))
+    return begin * math.pow(end / begin, second / (SECONDS - 1))
 
 
 def wandered(level: float, kept: float, random: Random) -> float:

@@ -34,7 +34,7 @@ class Wander:
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """A client that failed tries ``more`` times on average at once; with chance ``spill`` it fails a second later too."""
+    """A client that failed tries ``more`` times on average at once; with chance ``spill`` in the next second too."""
 
     more: float
     spill: float = 0.0

@@ -57,4 +57,4 @@ def watched(traffic: Traffic, number: int) -> tuple[Said, tuple[int | None, ...]
     given = [(series(seen, check, traffic.once_per), check) for check in traffic.checks]
     answers = [[peer(seconds, check) for seconds, check in given] for peer in PEERS]
     first = tuple(min((at for at in said if at is not None), default=None) for said in answers)
-    return ours(seen, lane(traffic.checks, traffic.once_per)), first
+    return ours(seen, lane(traffic.checks, traffic.once_per, traffic.reports_every)), first

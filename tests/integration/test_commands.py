@@ -274,6 +274,7 @@ def test_an_order_is_a_row_with_who_and_why(turnabout: Command, told: Callable[[
         ("promoted", ("approve", "prod"), "Nothing waits for an approval in prod."),
         ("promoted", ("resume", "prod"), "prod is not held."),
         ("waiting", ("retry", "prod"), "Nothing is held or quarantined in prod."),
+        ("waiting", ("quarantine", "clear", "prod"), "Nothing is quarantined in prod."),
     ],
 )
 def test_an_order_that_could_change_nothing_is_answered_with_2(
@@ -286,12 +287,27 @@ def test_an_order_that_could_change_nothing_is_answered_with_2(
     db.close()
 
 
-def test_a_release_that_the_nodes_do_not_keep_is_no_way_back(turnabout: Command, told: Callable[[str], Path]) -> None:
+def test_a_release_that_never_ran_is_no_way_back(turnabout: Command, told: Callable[[str], Path]) -> None:
     told("promoted")
-    code, printed = turnabout("revert", "prod", "--to", "0badcafe", "--reason", "r")
-    assert code == 2
-    assert printed.startswith("The nodes of prod keep ")
-    assert "not 0badcafe. To go further back, revert in git on the branch of prod" in printed
+    assert turnabout("revert", "prod", "--to", "0badcafe", "--reason", "r") == (
+        2, "prod never ran 0badcafe: turnabout history prod lists what it did.\n",
+    )  # fmt: skip
+
+
+def test_what_is_quarantined_is_listed_and_cleared_by_name(turnabout: Command, told: Callable[[str], Path]) -> None:
+    told("waiting")
+    assert turnabout("quarantine", "list", "prod") == (0, "Nothing is quarantined in prod.\n")
+    told("reverted")
+    *others, bad = json.loads(turnabout("quarantine", "list", "prod", "--json")[1])["quarantine"]
+    code, printed = turnabout("quarantine", "list", "prod")
+    assert code == 0
+    assert bad["commit"][:7] in printed
+    assert turnabout("quarantine", "clear", "prod", "0badcafe", "--reason", "r") == (
+        2, "Nothing that is held or quarantined in prod is 0badcafe: see turnabout status prod.\n",
+    )  # fmt: skip
+    code, printed = turnabout("quarantine", "clear", "prod", bad["commit"][:9], "--reason", "it was the network")
+    assert (code, printed.splitlines()[0]) == (0, "prod: cleared: it is tried again as soon as the branch asks for it.")
+    assert json.loads(turnabout("quarantine", "list", "prod", "--json")[1])["quarantine"] == others
 
 
 # ---- check ----------------------------------------------------------------------------------------------------------

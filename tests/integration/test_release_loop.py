@@ -17,7 +17,7 @@ from contextlib import closing
 import pytest
 
 from controller.keys import revert_key
-from controller.model import Phase, Rollout
+from controller.model import Cause, Phase, Rollout
 from controller.sources.gitcli import Git
 from infra.local.servers import ServerMissing, find_git_daemon, find_haproxy
 from tests.integration import toy
@@ -229,6 +229,27 @@ def test_a_node_that_cannot_be_looked_at_ends_the_attempt_and_a_second_time_a_pe
     assert place.until(commit, Phase.PROMOTED).number == last.number + 3
 
 
+def test_what_is_broken_outside_both_arms_is_no_harm_and_is_judged_again_when_that_is_over(place: Place) -> None:
+    words = place.small.root / "words"
+    words.write_text("hello")
+    reads = ("answer.py", "    return f", f"    open({str(words)!r}).close()\n    return f")
+    place.until(place.change("Look a word up", reads), Phase.PROMOTED)
+    commit = place.change("Look it up once more", toy.good("once more"))
+    watched = place.until(commit, Phase.WATCHING)
+    words.unlink()
+    rollout = place.reaches(watched.number, Phase.HELD)
+    assert rollout.cause is Cause.INCIDENT
+    said = r"Both arms are bad \(\d+ of \d+ on last good\): something outside them is broken\."
+    assert re.fullmatch(said, rollout.why), rollout.why
+    all_back(place, rollout)
+    rests = f"toy {commit[:7]} waits: something outside it is broken: judged again 4 s later"
+    assert waits(place, "toy", "something outside it is broken").startswith(rests)
+    assert not place.chronicle.read().standing.quarantine.keys() & {candidate(rollout)}
+    words.write_text("hello")
+    assert place.until(commit, Phase.PROMOTED).number > rollout.number
+    assert place.head() == commit, "git is left alone"
+
+
 # ---- people ---------------------------------------------------------------------------------------------------------
 
 
@@ -263,6 +284,43 @@ def test_abort_after_promotion_takes_it_back_within_seconds_and_no_zone_stands_e
     assert candidate(rollout) in place.chronicle.read().standing.quarantine
 
 
+def test_a_release_that_nodes_no_longer_keep_is_asked_for_in_git_and_rolled_out_as_the_same_bits(place: Place) -> None:
+    older = newest_promoted(place)
+    place.until(place.change("Wordier", toy.good("wordier")), Phase.PROMOTED)
+    left = place.until(place.change("Wordiest", toy.good("wordiest")), Phase.PROMOTED)
+
+    code, said = place.turnabout("revert", "one", "--to", older.commit[:9], "--reason", "too many words")
+    head = place.head()
+    assert (code, said) == (
+        0,
+        f"one: {head[:7]} asks for toy as in {older.commit[:7]} again.\n"
+        "Nodes do not keep that release, so it is rolled out like any other.\nWatch it: turnabout watch one\n",
+    )
+    again = place.until(head, Phase.PROMOTED)
+    assert candidate(again) == candidate(older), "nothing was built anew"
+    assert place.run(candidate(older), again.lanes[0].nodes)
+    message = place.message(head)
+    assert message.splitlines()[0] == f"Revert one to {older.commit[:12]}"
+    assert "ann reverted to it: too many words" in " ".join(message.split())
+    assert "Turnabout-Restored: toy sha256:" in message
+    code, said = place.turnabout("quarantine", "list", "one")
+    assert code == 0
+    assert left.commit[:7] in said
+    assert "ann reverted it: too many words" in said
+    assert place.turnabout("revert", "one", "--to", head[:9], "--reason", "again") == (
+        2, f"one runs {head[:9]} now.\n",
+    )  # fmt: skip
+    barred = (
+        f"toy {left.commit[:7]} is quarantined: ann reverted it: too many words. "
+        f"To go there all the same: turnabout quarantine clear one {left.commit[:7]} --reason WHY\n"
+    )
+    assert place.turnabout("revert", "one", "--to", left.commit[:9], "--reason", "no") == (2, barred)
+    assert place.turnabout("abort", "one", "--reason", "no") == (2, barred), "it is the release before"
+    code, said = place.turnabout("quarantine", "clear", "one", left.commit[:7], "--reason", "words are in again")
+    assert (code, said.splitlines()[0]) == (0, "one: cleared: it is tried again as soon as the branch asks for it.")
+    assert candidate(left) not in place.chronicle.read().standing.quarantine
+
+
 def test_abort_in_flight_leaves_git_alone(place: Place) -> None:
     commit = place.change("Shorter", toy.good("shorter"))
     place.until(commit, Phase.WATCHING)
@@ -291,6 +349,33 @@ def test_a_hold_lets_nothing_start_and_ends_what_is_in_flight_until_it_is_resume
     assert place.turnabout("resume", "one", "--reason", "it is over")[0] == 0
     place.until(commit, Phase.PROMOTED)
     assert place.turnabout("resume", "one", "--reason", "again") == (2, "one is not held.\n")
+
+
+FROZEN = f"""branch = "one"
+{ONE}
+[[freeze]]
+name = "the fair"
+cron = "0 0 1 1 *"
+hours = 8784
+timezone = "UTC"
+"""
+
+
+def test_a_freeze_window_stops_everything_but_the_one_commit_that_a_person_lets_through(place: Place) -> None:
+    place.until(place.commit("Freeze for the fair", {"toy": [toy.good("before the fair")]}, one=FROZEN), Phase.PROMOTED)
+    commit = place.change("Mend the pump", toy.good("mended"))
+    said = "the freeze window 'the fair' is open; turnabout approve lets it begin all the same"
+    assert waits(place, "toy", "freeze window").endswith(said)
+    assert place.turnabout("approve", "one", "--reason", "the pump stands still")[0] == 0
+    rollout = place.until(commit, Phase.PROMOTED)
+    assert (rollout.window, rollout.approved) == ("the fair", "ann: the pump stands still")
+    thaw = place.commit("Thaw", {"toy": [toy.good("after the fair")]}, one=f'branch = "one"\n{ONE}')
+    assert waits(place, "toy", thaw[:7]).endswith(said)
+    assert place.rollout(thaw) is None
+    assert place.turnabout("approve", "one", "--reason", "the fair is over")[0] == 0
+    place.until(thaw, Phase.PROMOTED)
+    after = place.change("Back to usual", toy.good("as usual"))
+    assert place.until(after, Phase.PROMOTED).window is None
 
 
 # ---- what is not the release's own ----------------------------------------------------------------------------------

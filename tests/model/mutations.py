@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from controller import decide, plan, record, rows, steps
+from controller import asking, decide, plan, record, rows, steps, turning
 from controller.errors import Unreachable
 from controller.model import Action, AppView, Confirm, Lane, NodeView, Observation, Outcome, Phase, Rollout
 from controller.node import promises as program
@@ -172,14 +172,14 @@ def confirmed_stays(patch: pytest.MonkeyPatch) -> None:
 
 @without("nobody confirms before the PROMOTED row", "two nodes")
 def promoted_first(patch: pytest.MonkeyPatch) -> None:
-    real = decide.asks
+    real = asking.asks
 
     def asks(rollout: Rollout, seen: Observation, now: float) -> Iterator[Action]:
         yield from real(rollout, seen, now)
         if rollout.phase is Phase.WATCHING:
             yield from (Confirm(node, lane.app, rollout.token) for lane in rollout.lanes for node in lane.canaries)
 
-    patch.setattr(decide, "asks", asks)
+    patch.setattr(asking, "asks", asks)
 
 
 @without("WAIT is no PASS", "watching")
@@ -219,13 +219,13 @@ def every_token_ends(patch: pytest.MonkeyPatch) -> None:
 
 @without("weights come back after the nodes, not before", "two nodes")
 def leases_outlive_the_way_back(patch: pytest.MonkeyPatch) -> None:
-    real = decide.going_back
+    real = asking.going_back
 
     def going_back(rollout: Rollout, lane: Lane, promoted: bool, seen: Observation, now: float) -> Iterator[Action]:
         yield from steps.end_leases(rollout, lane, seen, now)
         yield from real(rollout, lane, promoted, seen, now)
 
-    patch.setattr(decide, "going_back", going_back)
+    patch.setattr(asking, "going_back", going_back)
 
 
 @without("a closed rollout leases nothing", "messages late, twice or never", "promoted", "people")
@@ -293,7 +293,7 @@ def abort_behind_the_door(patch: pytest.MonkeyPatch) -> None:
 
 @without("what nodes remember of a harm counts as quarantine", "nodes fail", "controllers and their ledger")
 def harm_on_nodes(patch: pytest.MonkeyPatch) -> None:
-    real = decide.harmed
+    real = turning.harmed
 
     def harmed(rollout: Rollout, seen: Observation, now: float) -> Rollout | None:
         nodes = {
@@ -302,7 +302,7 @@ def harm_on_nodes(patch: pytest.MonkeyPatch) -> None:
         }
         return real(rollout, replace(seen, nodes=nodes), now)
 
-    patch.setattr(decide, "harmed", harmed)
+    patch.setattr(turning, "harmed", harmed)
 
 
 def forgetful(app: AppView) -> AppView:
@@ -316,7 +316,7 @@ def forgetful(app: AppView) -> AppView:
 def quarantine(patch: pytest.MonkeyPatch) -> None:
     real = plan.held
     patch.setattr(plan, "held", lambda standing, wanted: real(replace(standing, quarantine={}), wanted))
-    patch.setattr(decide, "harmed", forgiving(decide.harmed))
+    patch.setattr(turning, "harmed", forgiving(turning.harmed))
 
 
 def forgiving(real: Callable[[Rollout, Observation, float], Rollout | None]) -> Any:

@@ -185,7 +185,8 @@ def test_a_key_that_no_shape_has_is_named_with_its_shape() -> None:
 
 def test_the_pictures_are_drawn_from_what_was_found(tmp_path: Path) -> None:
     alarms = [(replace(STEADY, says="as ever"), (0.001, 0.5, 0.0))]
-    pictures.draw(tmp_path, alarms, [(0.002, (0.0, 0.5, 0.0)), (0.2, (1.0, 1.0, 1.0))], [(2.0, 0.05, 0.97), (10.0, 0.01, 1.0)], 5000)  # fmt: skip
+    power, limits = [(0.002, (0.0, 0.5, 0.0)), (0.2, (1.0, 1.0, 1.0))], [(2.0, 0.05, 0.97), (10.0, 0.01, 1.0)]
+    pictures.draw(tmp_path, alarms, power, limits, 5000)
     drawn = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert set(drawn) == {"judge-power.svg", "judge-alarms.svg", "judge-limits.svg"}
     for text in drawn.values():

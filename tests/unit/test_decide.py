@@ -150,7 +150,7 @@ def test_harm_from_before_a_retry_is_forgiven_but_new_harm_is_not() -> None:
     [
         ({"verdict": verdict(Outcome.FAIL)}, Cause.HARM, "The judge says FAIL."),
         ({"verdict": verdict(Outcome.ERROR)}, Cause.BLIND, "The judge says ERROR."),
-        ({"verdict": verdict(Outcome.INCIDENT)}, Cause.HOLD, "The judge says INCIDENT."),
+        ({"verdict": verdict(Outcome.INCIDENT)}, Cause.INCIDENT, "The judge says INCIDENT."),
         ({"order": order("abort")}, Cause.ABORTED, "kim aborted it: the reason"),
         ({"order": order("revert")}, Cause.HARM, "kim reverted it: the reason"),
         ({"hold": order("hold")}, Cause.HOLD, "kim holds prod: the reason"),
@@ -163,6 +163,14 @@ def test_the_first_reason_turns_it_back(phase: Phase, what: dict[str, Any], caus
 
     assert (turned.phase, turned.cause, turned.why) == (Phase.REVERTING, cause, sentence)
     assert (turned.entered_at, turned.verdict_at) == (NOW, NOW)
+
+
+@pytest.mark.parametrize("phase", [Phase.DEPLOYING, Phase.WATCHING])
+def test_a_window_that_it_was_let_through_does_not_end_it_and_another_one_does(phase: Phase) -> None:
+    let_through = rollout(phase, window="month end")
+
+    assert after(let_through, replace(SERVING, closed_window="month end")).cause is None
+    assert after(let_through, replace(SERVING, closed_window="the fair")).cause is Cause.HOLD
 
 
 def test_a_crash_that_a_node_reports_is_harm() -> None:
@@ -424,6 +432,7 @@ def test_a_promotion_is_no_longer_turned_by_a_verdict_a_hold_or_a_newer_commit()
         (Cause.HARM, Phase.REVERTED),
         (Cause.BLIND, Phase.HELD),
         (Cause.HOLD, Phase.HELD),
+        (Cause.INCIDENT, Phase.HELD),
         (Cause.ABORTED, Phase.HELD),
         (Cause.SUPERSEDED, Phase.SUPERSEDED),
     ],

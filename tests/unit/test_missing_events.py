@@ -1,14 +1,15 @@
-"""Silence as harm: events per connected device, where devices come and go and answers may be late."""
+"""Silence as harm: events for each second of a connected device, where devices differ, come, go and catch up."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from controller.model import AppRelease, AppView, Check, Lane, NodeView
-from controller.samples import Counts, Sample, Telemetry, sample, slow_above
+from controller.samples import Counts, Sample, Telemetry, pace, sample, slow_above
 from controller.verdict import Judgement, look
 
-SILENCE = Check("silence", "missing_events", events="committed", per="connected")
+SILENCE = Check("silence", "missing_events", events="committed", per="connected_seconds")
 PROOF = 100.0
 
 
@@ -21,63 +22,101 @@ NEW, GOOD = release("c"), release("b")
 LANE = Lane("mqtt", NEW, GOOD, {"BOS": ("bos-a", "bos-b")}, (("bos-a",),), ("mqtt",), (SILENCE,))
 
 Counted = tuple[float, float]
-"""Messages committed so far, and devices connected."""
+"""Messages committed and seconds of connected devices, both so far."""
 
 
-def evidence(looks: Iterable[tuple[Counted, Counted]]) -> float:
+def counted(messages: float, seconds: float) -> dict[str, float]:
+    return {"committed": messages, "connected_seconds": seconds}
+
+
+def evidence(looks: Iterable[tuple[Counted, Counted]], lane: Lane = LANE) -> float:
     """The most that any of the looks proves, each the canary's and the control's counts."""
     state, most = Judgement(), 0.0
     for second, (canary, control) in enumerate(looks):
-        metrics = [{"committed": committed, "connected": connected} for committed, connected in (canary, control)]
-        state = look(state, LANE, Sample("mqtt", float(second), (), {"bos-a": metrics[0]}, {"bos-b": metrics[1]}))
+        one, other = {"bos-a": counted(*canary)}, {"bos-b": counted(*control)}
+        state = look(state, lane, Sample("mqtt", float(second), (), one, other))
         most = max(most, state.evidence["silence"].value)
     return most
 
 
 def test_devices_that_have_just_come_are_not_silent() -> None:
-    control = [(10.0 * second, 20.0) for second in range(12)]
-    came_at_once = [(0.0, 0.0)] * 5 + [(0.0, 20.0)] * 2 + [(10.0 * second, 20.0) for second in range(5)]
-    assert evidence(zip(came_at_once, control, strict=True)) < 2
+    control = [(10.0 * second, 20.0 * second) for second in range(14)]
+    came = [(10.0 * max(0, second - 7), 20.0 * max(0, second - 5)) for second in range(14)]
+    assert evidence(zip(came, control, strict=True)) < 2
 
 
 def test_devices_that_stay_and_are_not_heard_are_found_in_a_few_looks() -> None:
-    silent = [((0.0, 20.0), (100 + 10.0 * second, 20.0)) for second in range(7)]
+    silent = [((0.0, 20.0 * second), (100 + 10.0 * second, 20.0 * second)) for second in range(9)]
     assert evidence(silent) > PROOF
 
 
-def reports(every: int, devices: int, since: int, looks: int, silent_from: int = 10**6) -> list[Counted]:
-    """Devices whose timers start together at ``since``: they are all heard in the same second."""
-    heard = [
-        devices * ((min(second, silent_from) - since) // every if second >= since else 0) for second in range(looks)
-    ]
-    return [(float(events), float(devices)) for events in heard]
+def together(every: int, devices: int, looks: int, silent: bool = False) -> list[Counted]:
+    """Devices whose timers started together: all of them are heard in the same second."""
+    return [(0.0 if silent else devices * (second // every), float(devices * second)) for second in range(looks)]
 
 
 def evenly(every: int, devices: int, looks: int) -> list[Counted]:
-    return [(second * devices / every, float(devices)) for second in range(looks)]
+    return [(second * devices / every, float(devices * second)) for second in range(looks)]
+
+
+def paced(every: int) -> Lane:
+    return replace(LANE, pace={"silence": dict.fromkeys(("bos-a", "bos-b"), 1 / every)})
 
 
 def test_devices_whose_timers_start_as_they_come_are_not_silent_between_their_reports() -> None:
     for every in (1, 2, 5, 10):
-        assert evidence(zip(reports(every, 100, 0, 61), evenly(every, 900, 61), strict=True)) < 2, every
+        looks = zip(together(every, 100, 61), evenly(every, 900, 61), strict=True)
+        assert evidence(looks, paced(every)) < 2, every
 
 
-def test_devices_that_report_seldom_are_found_silent_after_two_intervals() -> None:
-    silent = reports(10, 100, 0, 61, silent_from=0)
-    assert evidence(zip(silent[:30], evenly(10, 900, 30), strict=True)) < PROOF
-    assert evidence(zip(silent[:40], evenly(10, 900, 40), strict=True)) > PROOF
+def test_devices_that_report_seldom_are_found_silent_after_a_few_intervals() -> None:
+    looks = list(zip(together(10, 100, 61, silent=True), evenly(10, 900, 61), strict=True))
+    assert evidence(looks[:30], paced(10)) < PROOF
+    assert evidence(looks[:50], paced(10)) > PROOF
 
 
 def test_looks_that_are_not_equally_far_apart_are_no_silence() -> None:
     """The canary was seen every second, the control every third: as much was heard of both."""
     state = Judgement()
     for second in range(20):
-        seen = second % 3 == 0
-        control = {"bos-b": {"committed": 10.0 * second, "connected": 20.0}} if seen else {}
-        canary = {"bos-a": {"committed": 10.0 * second, "connected": 20.0}}
-        seconds = {"bos-a": 1.0, "bos-b": 3.0 if seen else 0.0}
-        state = look(state, LANE, Sample("mqtt", float(second), (), canary, control, seconds))
+        control = {"bos-b": counted(10.0 * second, 20.0 * second)} if second % 3 == 0 else {}
+        canary = {"bos-a": counted(10.0 * second, 20.0 * second)}
+        state = look(state, LANE, Sample("mqtt", float(second), (), canary, control))
     assert state.evidence["silence"].value < 2
+
+
+def test_what_devices_kept_while_they_had_nobody_is_no_pace_that_the_candidate_must_keep() -> None:
+    """Three devices of the canary went to the control node meanwhile and came with a minute's worth of messages."""
+    paced = replace(LANE, pace={"silence": {"bos-a": 1.0, "bos-b": 1.0}})
+    flood = [0.0, 3.0, 6.0, 9.0, 189.0, 192.0, 195.0, 198.0, 201.0, 204.0]
+    looks = [((3.0 * second, 3.0 * second), (came, 3.0 * second)) for second, came in enumerate(flood)]
+    assert evidence(looks, paced) < 2
+    assert 2 < evidence(looks) < PROOF, "who knows no pace takes it for silence, but one look is no proof"
+
+
+def test_an_arm_of_slow_devices_is_not_a_silent_one() -> None:
+    """Devices stay with their node: those of the canary report twice a minute, those of the control each second."""
+    looks = [((second // 2, 15.0 * second), (15.0 * second, 15.0 * second)) for second in range(60)]
+    assert evidence(looks, replace(LANE, pace={"silence": {"bos-a": 1 / 30, "bos-b": 1.0}})) < 2
+    assert evidence(looks) > PROOF
+
+
+def test_a_silent_arm_of_slow_devices_is_found_all_the_same() -> None:
+    slow = replace(LANE, pace={"silence": {"bos-a": 0.2, "bos-b": 1.0}})
+    looks = [((0.0, 15.0 * second), (15.0 * second, 15.0 * second)) for second in range(20)]
+    assert evidence(looks, slow) > PROOF
+
+
+def test_counters_that_began_again_say_nothing_until_they_have_run() -> None:
+    control = [(10.0 * second, 20.0 * second) for second in range(20)]
+    again = [(10.0 * (second % 7), 20.0 * (second % 7)) for second in range(20)]
+    assert evidence(zip(again, control, strict=True)) < 2
+
+
+def test_the_pace_is_what_last_good_counted_on_each_node() -> None:
+    metrics = {"bos-a": counted(300.0, 100.0), "bos-b": counted(5.0, 10.0)}
+    seen = {node: telemetry(node, GOOD.digest, one, 1.0) for node, one in metrics.items()}
+    assert pace(LANE, seen) == {"silence": {"bos-a": 3.0}}, "ten seconds of one device are too few to know"
 
 
 def test_how_long_a_device_stayed_is_not_how_slow_its_server_is() -> None:
@@ -94,7 +133,7 @@ def telemetry(node: str, digest: str, metrics: Mapping[str, float], at: float) -
 
 
 def test_a_node_that_has_not_answered_since_the_last_look_says_nothing_anew() -> None:
-    counts = {"committed": 7.0, "connected": 20.0}
+    counts = counted(7.0, 20.0)
     runs = {"bos-a": NEW.digest, "bos-b": GOOD.digest}
     before = {name: telemetry(name, digest, counts, 1.0) for name, digest in runs.items()}
     after = {**before, "bos-b": telemetry("bos-b", GOOD.digest, counts, 2.0)}

@@ -9,7 +9,7 @@ import pytest
 
 from controller.model import AppRelease, Cause, Check, Order, Phase, Release
 from controller.plan import Ground, Plan, plan
-from controller.standing import Quarantined, Standing
+from controller.standing import Incident, Quarantined, Standing
 from environments import Environment, Fleet, Judge
 from tests.unit.scene import BUDGET, NOW, L, X, release, rollout
 
@@ -83,7 +83,7 @@ def test_nothing_starts_while_a_rollout_is_open() -> None:
     [
         (
             {"quarantine": {X: Quarantined("mqtt", X, "", "", 7, "it failed.")}},
-            "quarantined by rollout 7: it failed.",
+            "quarantined by rollout 7: it failed. turnabout quarantine clear lets it be tried again",
         ),
         ({"aborted": frozenset({X})}, "taken back by an operator; turnabout retry tries it again"),
         ({"blind": {X: 2}}, "given up 2 times without a clear verdict; turnabout retry tries it again"),
@@ -96,10 +96,41 @@ def test_why_a_release_waits(standing: dict[str, Any], sentence: str) -> None:
     assert found == Plan(None, {"mqtt": sentence})
 
 
+def test_after_an_incident_a_release_rests_twice_as_long_each_time_and_another_does_not() -> None:
+    met = replace(STANDING, incidents={X: Incident(3, NOW - 239.0, "this clock")})
+
+    resting = planned(met, wants(mqtt=X))
+
+    assert resting == Plan(
+        None,
+        {"mqtt": "something outside it is broken: judged again 240 s later, or at once after turnabout retry"},
+    )
+    assert planned(met, wants(mqtt=Y)).rollout is not None, "it may be what mends it"
+    assert plan(met, wants(mqtt=X), GROUND, NOW + 1.0).rollout is not None
+    assert planned(met, wants(mqtt=X), clock="another").rollout is not None, "no time may be compared with another's"
+    long_ago = replace(STANDING, incidents={X: Incident(40, NOW - 600.0, "this clock")})
+    assert planned(long_ago, wants(mqtt=X)).rollout is not None, "it never rests longer than ten minutes"
+
+
 def test_a_freeze_window_holds_everything() -> None:
     found = planned(STANDING, wants(mqtt=X, c360=Y), closed_window="month end")
 
-    assert found == Plan(None, dict.fromkeys(("c360", "mqtt"), "the freeze window 'month end' is open"))
+    said = "the freeze window 'month end' is open; turnabout approve lets it begin all the same"
+    assert found == Plan(None, dict.fromkeys(("c360", "mqtt"), said))
+
+
+def test_an_approval_lets_one_commit_through_a_freeze_window() -> None:
+    wanted = wants(mqtt=X)
+    approved = replace(STANDING, orders=(Order("approve", "kim", "the pump stands still", 5, wanted.commit),))
+
+    found = planned(approved, wanted, closed_window="month end").rollout
+    assert found is not None
+    assert (found.approved, found.window, found.orders_read) == ("kim: the pump stands still", "month end", 5)
+
+    another = replace(wanted, commit="5555555555")
+    assert planned(approved, another, closed_window="month end").rollout is None
+    held = replace(approved, hold=Order("hold", "ann", "a visit", 6))
+    assert planned(held, wanted, closed_window="month end").rollout is None, "who holds, resumes"
 
 
 def test_one_application_s_quarantine_holds_up_no_other() -> None:

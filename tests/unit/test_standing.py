@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from controller import rows
 from controller.model import Cause, Phase, Rollout
 from controller.rows import Row
-from controller.standing import Standing, fold
+from controller.standing import Incident, Standing, fold
 from tests.unit.scene import NOW, L, X, lane, release, rollout
 
 
@@ -123,6 +124,35 @@ def test_an_aborted_release_is_remembered_a_superseded_or_held_one_is_not() -> N
         assert not (other.aborted or other.blind or other.quarantine or other.owed_reverts)
 
 
+def test_incidents_are_counted_in_a_row_and_forgotten_when_it_is_promoted_or_asked_for_again() -> None:
+    met = rollout(Phase.HELD, cause=Cause.INCIDENT, entered_at=NOW)
+    ledger = Ledger().moved(met, rollout(Phase.HELD, cause=Cause.INCIDENT, number=8, entered_at=NOW + 99))
+
+    assert ledger.standing().incidents == {X: Incident(2, NOW + 99, met.clock)}
+    assert not Ledger().moved(met).order("retry").standing().incidents
+    assert not ledger.moved(rollout(Phase.PROMOTED, number=9)).standing().incidents
+
+
+def test_clearing_a_quarantine_frees_nothing_that_was_given_up_for_another_reason() -> None:
+    ledger = Ledger().moved(rollout(Phase.REVERTED, **HARM))
+    other = "sha256:" + "3" * 64
+    aborted = rollout(Phase.HELD, cause=Cause.ABORTED, number=8)
+    aborted = replace(aborted, lanes=tuple(replace(lane, candidate=release(other)) for lane in aborted.lanes))
+
+    cleared = ledger.moved(aborted).order("clear").standing()
+
+    assert not cleared.quarantine
+    assert cleared.aborted == {other}
+    assert cleared.forgiven == {X}
+
+
+def test_a_release_that_was_left_for_an_earlier_one_is_quarantined() -> None:
+    left = Ledger().moved(rollout(Phase.PROMOTED, settled=True)).order("quarantine", X).standing()
+
+    assert left.quarantine[X].why == "kim reverted it: the reason."
+    assert left.promoted["mqtt"].digest == X, "it serves until the earlier one does"
+
+
 @pytest.mark.parametrize("subject", ["", X[7:15], X, X[7:14]])
 def test_a_retry_clears_what_it_names_and_forgives_what_nodes_remember(subject: str) -> None:
     ledger = Ledger().moved(rollout(Phase.REVERTING, **HARM), rollout(Phase.REVERTED, **HARM)).order("retry", subject)
@@ -179,6 +209,13 @@ def test_which_rollouts_are_open(phase: Phase, settled: bool, orders: bool, is_o
         ledger.order("abort")
 
     assert (ledger.standing().open_rollout is not None) is is_open
+
+
+def test_an_approval_is_for_what_comes_and_opens_no_rollout_that_is_done() -> None:
+    done = Ledger().moved(rollout(Phase.PROMOTED, settled=True)).order("approve", "4444").standing()
+
+    assert done.open_rollout is None
+    assert [order.subject for order in done.orders] == ["4444"]
 
 
 def test_evidence_and_what_only_people_read_change_nothing_else() -> None:

@@ -76,7 +76,7 @@ def test_unready_beside_a_control_node_that_is_ready_is_harm(phase: Phase) -> No
 @pytest.mark.parametrize("phase", [Phase.DEPLOYING, Phase.WATCHING])
 def test_unready_while_no_control_node_is_ready_is_an_incident(phase: Phase) -> None:
     turned = after(replace(ROLLOUT, phase=phase), seen(WENT, UNREADY, UNREADY))
-    assert (turned.phase, turned.cause, turned.guilty) == (Phase.REVERTING, Cause.HOLD, ())
+    assert (turned.phase, turned.cause, turned.guilty) == (Phase.REVERTING, Cause.INCIDENT, ())
     assert turned.why == (
         "mqtt: candidate and last good are both not ready (bos-a and bos-b, bos-c): something outside them is broken."
     )
@@ -86,19 +86,19 @@ def test_unready_while_no_control_node_is_ready_is_an_incident(phase: Phase) -> 
 def test_control_nodes_that_are_silent_prove_nothing() -> None:
     turned = after(ROLLOUT, seen(WENT, None, None))
     assert turned.cause is Cause.BLIND
-    assert after(ROLLOUT, seen(WENT, UNREADY, None)).cause is Cause.HOLD
+    assert after(ROLLOUT, seen(WENT, UNREADY, None)).cause is Cause.INCIDENT
 
 
 def test_a_control_node_that_is_ready_again_only_now_was_not_ready_beside_it() -> None:
     """What was away for six seconds is back: it was away for both."""
     again = replace(CONTROL, ready_for=1.0)
-    assert after(ROLLOUT, seen(WENT, again, UNREADY)).cause is Cause.HOLD
+    assert after(ROLLOUT, seen(WENT, again, UNREADY)).cause is Cause.INCIDENT
     assert after(ROLLOUT, seen(WENT, again, replace(CONTROL, ready_for=5.0))).cause is Cause.HARM
 
 
 def test_a_control_node_that_runs_something_else_does_not_speak_for_last_good() -> None:
     foreign = replace(CONTROL, running=NEW.digest)
-    assert after(ROLLOUT, seen(WENT, foreign, foreign)).cause is Cause.HOLD
+    assert after(ROLLOUT, seen(WENT, foreign, foreign)).cause is Cause.INCIDENT
 
 
 def test_where_there_is_no_control_node_unready_is_harm() -> None:
@@ -129,7 +129,7 @@ def test_a_crash_is_harm_whatever_the_control_nodes_do() -> None:
     ("controls", "cause", "short"),
     [
         ((CONTROL, UNREADY), Cause.HARM, "not ready on bos-a within 60 s"),
-        ((UNREADY, UNREADY), Cause.HOLD, "mqtt: candidate and last good are both not ready"),
+        ((UNREADY, UNREADY), Cause.INCIDENT, "mqtt: candidate and last good are both not ready"),
     ],
 )
 def test_never_ready_is_harm_only_where_last_good_is_ready(

@@ -14,7 +14,7 @@ from tests.unit.scene import lane
 ERRORS = Check("errors", "share", smallest_harm=0.05)
 SLOW = Check("slow", "slower_than_control_p95", smallest_harm=0.1)
 LAW = Check("stored", "conservation", law="received = stored + refused")
-SILENCE = Check("silence", "missing_events", events="committed", per="connected")
+SILENCE = Check("silence", "missing_events", events="committed", per="connected_seconds")
 
 
 def cell(canary: tuple[int, int], control: tuple[int, int], path: str = "/x", slow: tuple[int, int] = (0, 0)) -> Cell:
@@ -192,8 +192,8 @@ def test_one_stall_is_no_proof() -> None:
 def test_silence_is_harm_and_the_sentence_says_of_what() -> None:
     silent = [
         sample(
-            canary_metrics={"bos-a": {"committed": 10.0, "connected": 20.0}},
-            control_metrics={"bos-b": {"committed": 20.0 * second, "connected": 20.0}},
+            canary_metrics={"bos-a": {"committed": 10.0, "connected_seconds": 20.0 * second}},
+            control_metrics={"bos-b": {"committed": 20.0 * second, "connected_seconds": 20.0 * second}},
             at=float(second),
         )
         for second in range(12)
@@ -203,7 +203,7 @@ def test_silence_is_harm_and_the_sentence_says_of_what() -> None:
 
     assert found.outcome is Outcome.FAIL
     assert found.why.startswith(
-        "Committed came 0.00 times a second per connected on the candidate and 1.00 times on last good; evidence over "
+        "Committed came 0.00 times per connected_seconds on the candidate and 1.00 times on last good; evidence over "
     )
 
 

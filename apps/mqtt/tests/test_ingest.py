@@ -184,6 +184,20 @@ def test_a_second_connection_of_a_device_replaces_the_first(edge: Edge) -> None:
     until(lambda: edge.metrics()["connected"] == 0)
 
 
+def test_connected_seconds_grow_by_as_many_devices_as_there_are_and_keep_what_they_have(edge: Edge) -> None:
+    assert edge.metrics()["connected_seconds"] == 0
+    three = [Device(edge.mqtt, f"d{number}").connected() for number in range(3)]
+    began, before = time.monotonic(), edge.metrics()["connected_seconds"]
+    until(lambda: edge.metrics()["connected_seconds"] >= before + 1.5)
+    assert 3 * (time.monotonic() - began) >= 1.5, "no faster than three devices' time"
+    for device in three:
+        device.close()
+    until(lambda: edge.metrics()["connected"] == 0)
+    kept = edge.metrics()["connected_seconds"]
+    assert kept >= before + 1.5
+    assert edge.metrics()["connected_seconds"] == kept
+
+
 def test_connections_beyond_the_bound_are_closed(new_edge: Callable[..., Edge]) -> None:
     edge = new_edge(max_connections=3).start()
     held = [Device(edge.mqtt, f"d{number}").connected() for number in range(3)]
