@@ -14,9 +14,13 @@ A fleet of one old and one new node has little to compare with at the same time.
 second process: the canary against the upper bound (99.9 %) of what last good did *before* the rollout. A change of the
 world would fool that one: it has no say while the control looks worse than before, nor before the share agrees.
 
-What breaks the model, and what is done about it: events in clumps (a retrying client: distinct clients per second are
-counted; one stall: slow events of one look are capped), and a cause outside both arms (then both arms are bad: the
-share does not move, and no revert follows).
+Harm may begin late. Part of the evidence waits and sets out look by look: a mixture over the look at which harm begins,
+with weights fixed beforehand, is a martingale too. So what was fine before is not held against what is not now.
+
+What breaks the model is events that share a cause: a client that tries again, a stall, a reset of all connections. So a
+look multiplies the evidence by no more than ``ONE_LOOK``. A cap only lowers evidence: the bound stands, clumps or not.
+Distinct clients are counted where a check says so. A cause outside of both arms does not move the share. What lasts
+several looks and is one node's or one client's own is not told from the candidate's doing; ``docs/judge.md`` has figures.
 """
 
 from __future__ import annotations
@@ -108,10 +112,11 @@ def after(
     evidence: Evidence, strata: Iterable[tuple[Arm, Arm]], grid: tuple[float, ...] = WORSE, most: float = ONE_LOOK
 ) -> Evidence:
     """Evidence after one more look at every stratum, canary and control."""
-    began = setting_out(evidence)
-    ended = began
+    began = ended = setting_out(evidence)
     for canary, control in strata:
         ended = observe(ended, canary, control, grid)
+    if ended.logs is began.logs and evidence.former_rate is None:
+        return ended
     former = capped(began.canary_former, ended.canary_former, most)
     return replace(ended, logs=capped(began.logs, ended.logs, most), canary_former=former)
 
@@ -124,8 +129,6 @@ def setting_out(evidence: Evidence) -> Evidence:
 
 
 def capped(before: tuple[float, ...], logs: tuple[float, ...], most: float) -> tuple[float, ...]:
-    if logs is before:
-        return logs
     return tuple(min(log, was + most) for was, log in zip(before, logs, strict=True))
 
 

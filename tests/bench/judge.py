@@ -37,11 +37,12 @@ def measure(root: Path, runs: int) -> Part:
     part = Part("judge", f"{runs} harmless watches of 60 s of each shape, one look a second, alpha {ALPHA:g}")
     folder = DOCUMENTED if runs >= ENOUGH else root
     harmless, harmful = shapes()
+    fewer = max(1, runs // 5)
     with ProcessPoolExecutor(WORKERS) as pool:
-        alarms = [(traffic, trials(traffic, runs, pool)) for traffic in harmless]
+        alarms = [(traffic, trials(traffic, runs if traffic.promised else fewer, pool)) for traffic in harmless]
         part.lines += [alarm_line(*found) for found in alarms]
         for traffic in harmful:
-            found = trials(traffic, max(1, runs // 5), pool)
+            found = trials(traffic, fewer, pool)
             part.lines += found_lines(traffic, found)
             if traffic.name == "five in a hundred":
                 part.lines.append(harmed_line(traffic, found))
@@ -56,7 +57,7 @@ def measure(root: Path, runs: int) -> Part:
     pictures.draw(folder, drawn, list(zip(HARM, power, strict=True)), stated, runs)
     part.notes += [
         "Shapes and seeds stand in tests/bench/traffic.toml; those that are held out were not looked at while tuning.",
-        f"Harmful shapes: {max(1, runs // 5)} watches each. Seconds count from when the harm begins.",
+        f"Harm, and what is outside of the model: {fewer} watches each. Seconds count from when the harm begins.",
         "Threshold: over 1 % bad, over 10 % slow, or under half of the events in any 10 s. "
         "Mann-Whitney: six points of 10 s each, once at 60 s, 98 %.",
         f"“would have seen” is what a PASS prints; at exactly that harm {CERTAINTY:.0%} of the watches must find it.",

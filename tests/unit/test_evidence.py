@@ -55,6 +55,8 @@ def peak(watch: Watch, draw: random.Random, rate: float | None = None, grid: tup
     for canary, control in watch(draw):
         evidence = after(evidence, [(canary, control)], grid)
         most = max(most, evidence.value)
+        if most >= THRESHOLD:
+            break
     return most
 
 
