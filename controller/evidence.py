@@ -14,27 +14,36 @@ A fleet of one old and one new node has little to compare with at the same time.
 second process: the canary against the upper bound (99.9 %) of what last good did *before* the rollout. A change of the
 world would fool that one: it has no say while the control looks worse than before, nor before the share agrees.
 
-What breaks the model, and what is done about it: events in clumps (a retrying client: distinct clients per second are
-counted; one stall: slow events of one look are capped), and a cause outside both arms (then both arms are bad: the
-share does not move, and no revert follows).
+Harm may begin late. Part of the evidence waits and sets out look by look: a mixture over the look at which harm begins,
+with weights fixed beforehand, is a martingale too. So what was fine before is not held against what is not now.
+
+What breaks the model is events that share a cause: a client that tries again, a stall, a reset of all connections. So a
+look multiplies the evidence by no more than ``ONE_LOOK``. A cap only lowers evidence: the bound stands, clumps or not.
+Distinct clients are counted where a check says so. A cause outside of both arms does not move the share. What lasts
+several looks and is one node's or one client's own is not told from the candidate's doing; see ``docs/judge.md``.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from controller.model import Arm
 
 WORSE = tuple(1.5 * (100 / 1.5) ** (i / 23) for i in range(24))
 """The rate ratios a harmful candidate may have: 1.5 to 100, evenly spaced on a logarithmic scale."""
 NONE = Arm(0, 0)
-FEWER = tuple(1 / g for g in WORSE)
-"""The same for events that should happen and do not."""
-
-
+FEWER = tuple(1 / (1.25 * (100 / 1.25) ** (i / 23) ** 2) for i in range(24))
+"""The same for events that should come: from four of five that do down to one of a hundred, most of them above half."""
+LATE, CHANGES = 0.2, 30
+"""This much of the evidence waits for harm that begins late; a thirtieth of what still waits sets out at each look."""
+ONE_LOOK = math.log(10)
+"""A look makes harm no more than ten times as likely, so that proof takes three: harm goes on, a clump does not."""
+ONE_SILENCE = math.log(100)
+"""Nothing comes in no clumps; but devices that are due together pause together."""
 NOTHING = (0.0,) * len(WORSE)
+SET_OUT = (math.log(1 - LATE),) * len(WORSE)
 VETO = 1.0
 """Control nodes that look worse than before mean that the world has changed: the past is no measure then."""
 AGREES = 10.0
@@ -52,17 +61,18 @@ class Evidence:
     control is enough.
     """
 
-    logs: tuple[float, ...] = NOTHING
+    logs: tuple[float, ...] = SET_OUT
     canary: Arm = NONE
     control: Arm = NONE
     former_rate: float | None = None
+    waiting: float = LATE
     canary_former: tuple[float, ...] = NOTHING
     control_former: tuple[float, ...] = NOTHING
 
     @property
     def value(self) -> float:
         """The e-value: 1 says nothing, ``1/alpha`` is proof at ``alpha``."""
-        share = mean(self.logs)
+        share = mean(self.logs) + self.waiting
         if self.former_rate is None:
             return share
         heard = share >= AGREES and mean(self.control_former) <= VETO
@@ -98,27 +108,46 @@ def against_former(logs: tuple[float, ...], arm: Arm, rate: float) -> tuple[floa
     return tuple(changed)
 
 
+def after(
+    evidence: Evidence, strata: Iterable[tuple[Arm, Arm]], grid: tuple[float, ...] = WORSE, most: float = ONE_LOOK
+) -> Evidence:
+    """Evidence after one more look at every stratum, canary and control."""
+    began = ended = setting_out(evidence)
+    for canary, control in strata:
+        ended = observe(ended, canary, control, grid)
+    if ended.logs is began.logs and evidence.former_rate is None:
+        return ended
+    former = capped(began.canary_former, ended.canary_former, most)
+    return replace(ended, logs=capped(began.logs, ended.logs, most), canary_former=former)
+
+
+def setting_out(evidence: Evidence) -> Evidence:
+    """A part of what waits sets out as this look begins, as if nothing had been seen before."""
+    fresh = evidence.waiting / CHANGES
+    logs = tuple(log if log > 100 else math.log(math.exp(max(log, -600.0)) + fresh) for log in evidence.logs)
+    return replace(evidence, logs=logs, waiting=evidence.waiting - fresh)
+
+
+def capped(before: tuple[float, ...], logs: tuple[float, ...], most: float) -> tuple[float, ...]:
+    return tuple(min(log, was + most) for was, log in zip(before, logs, strict=True))
+
+
 def observe(evidence: Evidence, canary: Arm, control: Arm, grid: tuple[float, ...] = WORSE) -> Evidence:
     """Evidence after one more look at one stratum. ``Arm.total`` is the exposure, ``Arm.bad`` the counted events."""
-    logs, rate = evidence.logs, evidence.former_rate
-    if canary.total > 0 and control.total > 0 and canary.bad + control.bad > 0:
-        q0 = canary.total / (canary.total + control.total)
+    logs, rate, bad = evidence.logs, evidence.former_rate, canary.bad + control.bad
+    if canary.total > 0 and control.total > 0 and bad > 0:
+        both = canary.total + control.total  # q1 / q0 is g times thinner, (1 - q1) / (1 - q0) is thinner
+        thinner = [both / (g * canary.total + control.total) for g in grid]
         logs = tuple(
-            log + canary.bad * math.log(q1 / q0) + control.bad * math.log((1 - q1) / (1 - q0))
-            for log, q1 in zip(logs, shares(canary.total, control.total, grid), strict=True)
+            log + canary.bad * math.log(g) + bad * math.log(rest)
+            for log, g, rest in zip(logs, grid, thinner, strict=True)
         )
     canary_former, control_former = evidence.canary_former, evidence.control_former
     if rate is not None:
         canary_former = against_former(canary_former, canary, rate)
         control_former = against_former(control_former, control, rate)
-    return Evidence(
-        logs, evidence.canary + canary, evidence.control + control, rate, canary_former, control_former
-    )  # fmt: skip
-
-
-def shares(canary: float, control: float, grid: tuple[float, ...]) -> tuple[float, ...]:
-    """The canary's share of the counted events for each ratio of the grid."""
-    return tuple(g * canary / (g * canary + control) for g in grid)
+    counted = evidence.canary + canary, evidence.control + control
+    return Evidence(logs, *counted, rate, evidence.waiting, canary_former, control_former)
 
 
 def sees_from(evidence: Evidence, threshold: float, certainty: float = 0.95) -> float | None:
@@ -161,15 +190,32 @@ def events_needed(evidence: Evidence, threshold: float) -> int | None:
 
 
 def tail(n: int, k: int, p: float) -> float:
-    """P(X >= k) for X binomial(n, p), summed in logarithms so that no size overflows."""
-    if p >= 1.0:
-        return 1.0 if n >= k else 0.0
-    below = 0.0
-    for i in range(k):
-        below += math.exp(log_choose(n, i) + i * math.log(p) + (n - i) * math.log1p(-p))
-    return max(0.0, 1.0 - below)
+    """P(X >= k) for X binomial(n, p): the regularised incomplete beta function of k and n - k + 1 at p."""
+    if k <= 0 or k > n or p >= 1.0:
+        return 1.0 if k <= n else 0.0
+    if p <= 0.0:
+        return 0.0
+    a, b = float(k), float(n - k + 1)
+    front = math.exp(math.lgamma(n + 1) - math.lgamma(a) - math.lgamma(b) + a * math.log(p) + b * math.log1p(-p))
+    if p < (a + 1) / (a + b + 2):
+        return min(1.0, front * fraction(a, b, p) / a)
+    return max(0.0, 1.0 - front * fraction(b, a, 1 - p) / b)
 
 
-@cache
-def log_choose(n: int, k: int) -> float:
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+def fraction(a: float, b: float, x: float) -> float:
+    """The continued fraction of the incomplete beta function (Abramowitz and Stegun 26.5.8), by Lentz's method.
+
+    It has its precision after about the square root of the larger argument, so that no number of events is slow.
+    """
+    c, d = 1.0, 1.0 / (1.0 - (a + b) * x / (a + 1.0))
+    found = d
+    for m in range(1, 2000):
+        for term in (
+            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
+            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
+        ):
+            c, d = 1.0 + term / c, 1.0 / (1.0 + term * d)
+            found *= c * d
+        if abs(c * d - 1.0) < 1e-13:
+            break
+    return found

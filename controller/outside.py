@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from controller.evidence import NONE, Evidence, observe
+from controller.evidence import NONE, Evidence, after
 from controller.model import Arm, Check, Finding, Lane, Outcome
 from controller.samples import Sample
 
@@ -90,7 +90,7 @@ def weighed(
         before |= {(query, node): (arm, value) for query, value in now.items()}
     canary, control = gained["canary"], gained["control"]
     if canary.total and control.total:
-        evidence, canary, control = observe(evidence, canary, control), NONE, NONE
+        evidence, canary, control = after(evidence, [(canary, control)]), NONE, NONE
     return replace(told, before=before, waiting=(canary, control)), evidence
 
 

@@ -14,7 +14,7 @@ from math import ceil
 
 from controller import creep, outside
 from controller.creep import Held
-from controller.evidence import FEWER, NONE, Evidence, former_rate, observe, sees_from
+from controller.evidence import FEWER, NONE, ONE_SILENCE, Evidence, after, former_rate, observe, sees_from
 from controller.model import Arm, Check, Finding, Lane, Outcome, Verdict
 from controller.outside import Told
 from controller.samples import Sample, arms
@@ -22,8 +22,12 @@ from controller.samples import Sample, arms
 WARM_UP = 3.0
 """Seconds after its first event in which a canary may be slow or late, but not wrong: caches are cold at first. They
 are counted apart and told, and they end: who is slow from the first second to the last is found in all the others."""
-STALL_CAP = 4
+STALL_CAP = 5
 """One stall is one event: in a look, slow events count up to this many times the share that was expected."""
+DUE = 1.5
+"""Units that have been there this many times as long as one takes to be heard on last good are due."""
+SELDOM = 1.25
+"""Exposure between two events of a unit beyond which a single look is too short to compare."""
 FLOOD, FEW = 2.0, 3
 """In a look, a node's events count up to twice what was expected, and a few more."""
 INCIDENT_SHARE, INCIDENT_EVENTS = 0.2, 10
@@ -33,11 +37,12 @@ PROBE_FAILURES = 2
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """One node's events and its exposure so far, and since when it has had any."""
+    """One node's events and its exposure as an interval began, when that was, and since when it has had any."""
 
     events: float
     units: float
     there_since: float
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,28 +98,29 @@ def look(state: Judgement, lane: Lane, sample: Sample) -> Judgement:
 
 
 def share(state: Judgement, check: Check, sample: Sample, before: Arm) -> Judgement:
+    counted = tuple(arms(sample, check.paths, check.once_per == "client"))
     evidence = state.evidence.get(check.name) or Evidence(former_rate=former_rate(before))
+    evidence = after(evidence, ((canary, control) for _, _, canary, control in counted))
     by_path = dict(state.by_path)
-    for _, path, canary, control in arms(sample, check.paths, check.once_per == "client"):
-        evidence = observe(evidence, canary, control)
+    for _, path, canary, control in counted:
         was = by_path.get((check.name, path), (Arm(0, 0), Arm(0, 0)))
         by_path[check.name, path] = (was[0] + canary, was[1] + control)
     return replace(state, evidence={**state.evidence, check.name: evidence}, by_path=by_path)
 
 
 def slower(state: Judgement, check: Check, lane: Lane, sample: Sample) -> Judgement:
-    evidence, cold = state.evidence.get(check.name, Evidence()), state.cold.get(check.name, Evidence())
+    warmed, cold = [], []
     for cell in sample.cells:
         if check.paths and cell.path not in check.paths:
             continue
         canary, control = Arm(cell.canary.timed, cell.canary_slow), Arm(cell.control.timed, cell.control_slow)
         if warm(state, lane, cell.zone, sample.at):
-            evidence = observe(evidence, capped(canary), capped(control))
+            warmed.append((capped(canary), capped(control)))
         else:
-            cold = observe(cold, canary, control)
-    return replace(
-        state, evidence={**state.evidence, check.name: evidence}, cold={**state.cold, check.name: cold}
-    )  # fmt: skip
+            cold.append((canary, control))
+    kept = {**state.evidence, check.name: after(state.evidence.get(check.name, Evidence()), warmed)}
+    apart = {**state.cold, check.name: after(state.cold.get(check.name, Evidence()), cold)}
+    return replace(state, evidence=kept, cold=apart)
 
 
 def warm(state: Judgement, lane: Lane, zone: str, at: float) -> bool:
@@ -139,13 +145,14 @@ def missing(state: Judgement, check: Check, lane: Lane, sample: Sample) -> Judge
     """Events for each unit of exposure, canary against control: fewer is harm. Both are counters of the application.
 
     Exposure is weighed by how much its node's brought on last good, so that an arm of slow devices is not taken for a
-    silent one. It counts when a node has had some for ``WARM_UP`` seconds: devices that come at once cannot have been
-    heard yet. What they kept while they had nobody to send it to comes as a flood, and is no pace to compare with.
+    silent one. It counts when a node has had some until each unit is due, or for ``WARM_UP`` seconds where nobody knows
+    when that is: devices that come at once cannot have been heard yet, and what they kept meanwhile comes as a flood.
+    Devices that are heard seldom may all be due together on a canary: there one event of each is enough in an interval.
     """
     pace, before = lane.pace.get(check.name, {}), dict(state.events_before)
     usual = sum(pace.values()) / len(pace) if any(pace.values()) else None
     counted = []
-    for metrics_of_arm in (sample.canary_metrics, sample.control_metrics):
+    for metrics_of_arm, fresh in ((sample.canary_metrics, True), (sample.control_metrics, False)):
         exposed, events = 0.0, 0
         for node, metrics in metrics_of_arm.items():
             value, units, was = metrics.get(check.events), metrics.get(check.per), before.get((check.name, node))
@@ -154,15 +161,20 @@ def missing(state: Judgement, check: Check, lane: Lane, sample: Sample) -> Judge
             restarted = was is None or value < was.events or units < was.units
             gained = 0.0 if was is None or restarted else units - was.units
             there_since = was.there_since if was is not None and gained else sample.at
-            before[check.name, node] = Heard(value, units, there_since)
-            if was is None or not gained or sample.at - there_since < WARM_UP:
+            paced = pace.get(node, usual)
+            due = DUE / paced if paced else WARM_UP
+            seldom = fresh and paced is not None and 0 < paced < 1 / SELDOM
+            if was is not None and gained and seldom and sample.at - was.at < due:
                 continue
-            expected = gained * pace.get(node, usual) if usual is not None else None
+            before[check.name, node] = Heard(value, units, there_since, sample.at)
+            if was is None or not gained or sample.at - there_since < due:
+                continue
+            expected = gained * paced / (DUE if seldom else 1.0) if paced is not None else None
             exposed += gained if usual is None or expected is None else expected / usual
             came = round(value - was.events)
             events += came if expected is None else min(came, ceil(FLOOD * expected + FEW))
         counted.append(Arm(round(exposed, 2), events))
-    evidence = observe(state.evidence.get(check.name, Evidence()), counted[0], counted[1], FEWER)
+    evidence = after(state.evidence.get(check.name, Evidence()), [(counted[0], counted[1])], FEWER, ONE_SILENCE)
     return replace(state, evidence={**state.evidence, check.name: evidence}, events_before=before)
 
 

@@ -28,7 +28,7 @@ IN_A_WORLD = {
     "deadman": (deadman.measure, 5),
     "harmless": (harmless.measure, 50),
 }
-ALONE = {"judge": (judge.measure, 400), "ingest": (ingest.measure, 3)}
+ALONE = {"judge": (judge.measure, judge.ENOUGH), "ingest": (ingest.measure, 3)}
 PARTS = (*IN_A_WORLD, *ALONE)
 """Each with how many runs it takes when nobody says."""
 TROUBLES = (Broken, NoPortsLeft, ServerFailed, ServerMissing, RuntimeError, OSError)

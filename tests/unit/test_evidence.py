@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from controller.evidence import (
+    CHANGES,
     FEWER,
+    LATE,
+    ONE_LOOK,
     WORSE,
     Evidence,
+    after,
     former_rate,
-    log_choose,
     observe,
     sees_from,
     tail,
@@ -50,8 +53,10 @@ def peak(watch: Watch, draw: random.Random, rate: float | None = None, grid: tup
     """The highest evidence of all looks: who looks every second stops at the worst moment."""
     evidence, most = Evidence(former_rate=rate), 0.0
     for canary, control in watch(draw):
-        evidence = observe(evidence, canary, control, grid)
+        evidence = after(evidence, [(canary, control)], grid)
         most = max(most, evidence.value)
+        if most >= THRESHOLD:
+            break
     return most
 
 
@@ -152,7 +157,7 @@ def test_five_percent_more_are_found_where_last_good_is_not_perfect_either() -> 
 def test_total_harm_is_found_within_a_few_looks() -> None:
     draw, evidence = random.Random(1), Evidence()
     for _ in range(3):
-        evidence = observe(evidence, *arms(draw, (20, 0.9), (40, 0.001)))
+        evidence = after(evidence, [arms(draw, (20, 0.9), (40, 0.001))])
 
     assert evidence.value >= THRESHOLD
 
@@ -173,6 +178,40 @@ def test_the_past_finds_harm_that_one_control_node_cannot_show_alone() -> None:
     assert alarms(little, runs=400, rate=former_rate(Arm(20000, 20))) > alarms(little, runs=400)
 
 
+def test_harm_that_begins_late_is_found_as_if_nothing_had_been_seen_before() -> None:
+    def late(draw: random.Random) -> Iterator[Look]:
+        for second in range(60):
+            yield arms(draw, (50, 0.05 if second >= 40 else 0.01), (450, 0.01))
+
+    assert alarms(late, runs=300) >= 0.97
+
+
+# ---- one look, however bad ------------------------------------------------------------------------------------------
+
+
+def test_one_bad_look_is_no_proof_and_neither_are_two() -> None:
+    evidence = Evidence()
+    for look in range(1, 4):
+        evidence = after(evidence, [(Arm(1000, 1000), Arm(9000, 0))] * 5)
+        assert (evidence.value >= THRESHOLD) is (look == 3)
+
+
+def test_a_look_is_capped_as_a_whole_and_not_zone_by_zone() -> None:
+    before = Evidence()
+    for zones in (1, 7):
+        evidence = after(before, [(Arm(100, 50), Arm(900, 0))] * zones)
+        assert max(evidence.logs) <= math.log(1 - LATE + LATE / CHANGES) + ONE_LOOK + 1e-12
+
+
+def test_clients_that_retry_within_a_second_accuse_nobody_even_where_each_try_counts() -> None:
+    def clumps(draw: random.Random) -> Iterator[Look]:
+        for _ in range(LOOKS):
+            hit = [bad(draw, events, 0.002) for events in (10, 90)]
+            yield Arm(10 + 4 * hit[0], 5 * hit[0]), Arm(90 + 4 * hit[1], 5 * hit[1])
+
+    assert alarms(clumps) <= ALPHA
+
+
 # ---- the arithmetic -----------------------------------------------------------------------------------------------
 
 
@@ -191,7 +230,7 @@ def test_one_look_is_the_exact_likelihood_ratio() -> None:
     """All three bad events on a canary with half of the traffic: each weighs 2g / (1 + g)."""
     exact = sum((2 * g / (1 + g)) ** 3 for g in WORSE) / len(WORSE)
 
-    assert observe(Evidence(), Arm(50, 3), Arm(50, 0)).value == pytest.approx(exact)
+    assert observe(Evidence(), Arm(50, 3), Arm(50, 0)).value == pytest.approx((1 - LATE) * exact + LATE)
 
 
 def test_evidence_beyond_any_float_is_infinite_and_not_an_error() -> None:
@@ -209,12 +248,35 @@ def test_the_expected_evidence_of_a_harmless_look_is_one() -> None:
     assert mean == pytest.approx(1.0)
 
 
+def test_the_expected_evidence_does_not_change_as_a_look_sets_out() -> None:
+    evidence = Evidence()
+    for _ in range(40):
+        evidence = after(evidence, [])
+        assert evidence.value == pytest.approx(1.0)
+    assert evidence.waiting < LATE / 3
+
+
+def test_evidence_that_fell_far_below_any_float_still_lets_new_harm_be_seen() -> None:
+    evidence = after(Evidence(), [(Arm(10**5, 0), Arm(10**5, 10**4))])
+    assert max(evidence.logs) < math.log(1e-3)
+    for _ in range(5):
+        evidence = after(evidence, [(Arm(100, 100), Arm(900, 0))])
+    assert evidence.value >= THRESHOLD
+
+
 @pytest.mark.parametrize(("n", "k", "p"), [(10, 3, 0.2), (50, 1, 0.01), (200, 30, 0.1), (5, 0, 0.5), (5, 6, 0.5)])
 def test_the_tail_of_a_binomial_is_exact(n: int, k: int, p: float) -> None:
     exact = sum(math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(k, n + 1))
 
     assert tail(n, k, p) == pytest.approx(exact, abs=1e-9)
-    assert math.exp(log_choose(n, min(k, n))) == pytest.approx(math.comb(n, min(k, n)))
+
+
+def test_the_tail_of_many_events_is_the_normal_distribution_s() -> None:
+    n, p = 10**6, 0.3
+    k = round(n * p + 2 * math.sqrt(n * p * (1 - p)))
+
+    assert tail(n, k, p) == pytest.approx(0.5 * math.erfc(2 / math.sqrt(2)), abs=1e-4)
+    assert (tail(n, 0, p), tail(n, n + 1, p), tail(n, 1, 0.0), tail(n, n, 1.0)) == (1.0, 0.0, 0.0, 1.0)
 
 
 # ---- what would have been seen ------------------------------------------------------------------------------------

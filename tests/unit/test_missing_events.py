@@ -50,6 +50,31 @@ def test_devices_that_stay_and_are_not_heard_are_found_in_a_few_looks() -> None:
     assert evidence(silent) > PROOF
 
 
+def together(every: int, devices: int, looks: int, silent: bool = False) -> list[Counted]:
+    """Devices whose timers started together: all of them are heard in the same second."""
+    return [(0.0 if silent else devices * (second // every), float(devices * second)) for second in range(looks)]
+
+
+def evenly(every: int, devices: int, looks: int) -> list[Counted]:
+    return [(second * devices / every, float(devices * second)) for second in range(looks)]
+
+
+def paced(every: int) -> Lane:
+    return replace(LANE, pace={"silence": dict.fromkeys(("bos-a", "bos-b"), 1 / every)})
+
+
+def test_devices_whose_timers_start_as_they_come_are_not_silent_between_their_reports() -> None:
+    for every in (1, 2, 5, 10):
+        looks = zip(together(every, 100, 61), evenly(every, 900, 61), strict=True)
+        assert evidence(looks, paced(every)) < 2, every
+
+
+def test_devices_that_report_seldom_are_found_silent_after_a_few_intervals() -> None:
+    looks = list(zip(together(10, 100, 61, silent=True), evenly(10, 900, 61), strict=True))
+    assert evidence(looks[:30], paced(10)) < PROOF
+    assert evidence(looks[:50], paced(10)) > PROOF
+
+
 def test_looks_that_are_not_equally_far_apart_are_no_silence() -> None:
     """The canary was seen every second, the control every third: as much was heard of both."""
     state = Judgement()
@@ -66,7 +91,7 @@ def test_what_devices_kept_while_they_had_nobody_is_no_pace_that_the_candidate_m
     flood = [0.0, 3.0, 6.0, 9.0, 189.0, 192.0, 195.0, 198.0, 201.0, 204.0]
     looks = [((3.0 * second, 3.0 * second), (came, 3.0 * second)) for second, came in enumerate(flood)]
     assert evidence(looks, paced) < 2
-    assert evidence(looks) > PROOF, "which is what such a flood looks like to who knows no pace"
+    assert 2 < evidence(looks) < PROOF, "who knows no pace takes it for silence, but one look is no proof"
 
 
 def test_an_arm_of_slow_devices_is_not_a_silent_one() -> None:
