@@ -154,7 +154,7 @@ def sees_from(evidence: Evidence, threshold: float, certainty: float = 0.95) -> 
     """The smallest rise in the share of bad events that these samples would have shown.
 
     Asks which number of bad canary events would have brought this e-value to ``threshold``, given the control's, and
-    which true share brings at least that number with ``certainty``. Stopping earlier than the last look only helps, so
+    which true share brings one more than that with ``certainty``. Stopping earlier than the last look only helps, so
     this errs to the large side. None: no rise at all could have been seen.
     """
     canary = int(evidence.canary.total)
@@ -163,6 +163,7 @@ def sees_from(evidence: Evidence, threshold: float, certainty: float = 0.95) -> 
     needed = events_needed(evidence, threshold)
     if needed is None:
         return None
+    needed += 1  # two of them in one look may count as one
     low, high = needed / canary / 4, 1.0
     if tail(canary, needed, high) < certainty:
         return None
