@@ -20,7 +20,7 @@ with weights fixed beforehand, is a martingale too. So what was fine before is n
 What breaks the model is events that share a cause: a client that tries again, a stall, a reset of all connections. So a
 look multiplies the evidence by no more than ``ONE_LOOK``. A cap only lowers evidence: the bound stands, clumps or not.
 Distinct clients are counted where a check says so. A cause outside of both arms does not move the share. What lasts
-several looks and is one node's or one client's own is not told from the candidate's doing; ``docs/judge.md`` has figures.
+several looks and is one node's or one client's own looks like the candidate's doing; ``docs/judge.md`` has figures.
 """
 
 from __future__ import annotations
