@@ -87,6 +87,8 @@ ASKS: dict[str, Callable[[Check], str]] = {
     "slower_than_control_p95": lambda check: f"slower than last good's slowest twentieth{on_paths(check)}",
     "missing_events": lambda check: f"{check.events} per {check.per}, too few of them",
     "conservation": lambda check: check.law,
+    "creep": lambda check: f"processes that would hold too much within {check.within_seconds:g} s",
+    "prometheus": lambda check: f"what the metrics server counts or measures: {check.query or check.query_bad}",
 }
 
 
@@ -135,7 +137,9 @@ def after_reverted(rollout: Rollout, git: GitSaid | None, nodes: Mapping[str, st
     back = f"{rollout.environment} is back on {last_good(rollout)}"
     if git is not None and git.did == "revert" and git.commit:
         back += f" by revert commit {git.commit[:7]}"
-    elif git is not None and git.did == "revert":
+    elif git is not None and git.did == "aside":
+        back += f", but its branch is protected: merge {git.message} into it, which takes the release out"
+    elif git is not None:
         back += f"; no revert commit is needed: {git.why.rstrip('.')}"
     else:
         back += "; git does not have the revert commit yet and gets it as soon as it answers"

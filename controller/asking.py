@@ -66,4 +66,5 @@ def going_back(rollout: Rollout, lane: Lane, after_promotion: bool, seen: Observ
 
 def all_back(rollout: Rollout, seen: Observation, now: float) -> bool:
     ends = rollout.tokens
-    return all(steps.back(lane, node, ends, seen, now) for lane in rollout.lanes for node in lane.nodes)
+    back = all(steps.back(lane, node, ends, seen, now) for lane in rollout.lanes for node in lane.nodes)
+    return back and steps.all_know(rollout, seen, now)

@@ -6,6 +6,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from controller.artifacts.store import ArtifactStore
+from controller.checks.prometheus import Prometheus
 from controller.clock import BootClock
 from controller.errors import Refused
 from controller.fleets.crowd import SyntheticCrowd
@@ -50,10 +51,10 @@ def open_ledger(site: Site, environment: str) -> SqliteLedger:
 
 
 def policy(parts: Shared, name: str, standing: Standing) -> Environment:
-    """The environment's rules as the last promoted commit states them; before any promotion, as its branch does."""
-    promoted = [release.commit for release in standing.promoted.values()]
-    last = standing.rollout
-    commit = last.commit if last is not None and last.commit in promoted else (promoted[0] if promoted else None)
+    """The environment's rules as the commit states them that is in force; before any promotion, as its branch does."""
+    commit = standing.policy
+    if commit is not None:
+        parts.git.bring(commit, name)
     if commit is not None and parts.git.object_id(commit, FOLDER) is not None:
         return parts.releases.policy(name, commit)  # from the mirror: a controller starts without git
     if name not in parts.git.heads():
@@ -95,6 +96,7 @@ def put_together(
         notifier=notifier,
         clock=parts.clock,
         crowd=SyntheticCrowd(outputs),
+        metrics=Prometheus(),
         pool=pool,
         nodes=tuple(node.name for node in outputs.nodes),
         backends={node.app: node.backends for node in outputs.nodes},

@@ -21,6 +21,8 @@ class Branch:
         self._asking = False
         self._asked_at = float("-inf")
         self._head: str | None = None
+        self.missing = False
+        """Whether the repository answers and has no such branch: then nobody asks for anything."""
         self.release: Release | None = None
         """What the newest commit that can be released wants."""
         self.trouble: str | None = None
@@ -36,6 +38,11 @@ class Branch:
     def again(self) -> None:
         """A node refused what was built: read the newest commit once more, and build what is damaged of it."""
         self._head = None
+
+    @property
+    def head(self) -> str | None:
+        """The branch's commit as it was last read, whether it can be released or not."""
+        return self._head
 
     def ask(self, environment: Environment) -> None:
         """Ask the source, unless it is being asked or was asked less than ``poll_seconds`` ago."""
@@ -69,7 +76,9 @@ class Branch:
         if trouble is not None:
             return
         self.answered += 1
+        self.missing = head is None
         if head is None:
+            self.release = self.refused = self._head = None
             return
         if release is not None:
             self.release, self.refused = release, None

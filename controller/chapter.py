@@ -102,7 +102,11 @@ def lead(row: Row) -> tuple[str, str]:
 
 
 def seen(row: Row) -> tuple[str, str]:
-    return "seen", f"Commit {row.body['commit'][:7]} seen {row.body['seen_s']:.1f} s after it was made."
+    after = row.body["seen_s"]
+    return (
+        "seen",
+        f"Commit {row.body['commit'][:7]} seen{'' if after is None else f' {after:.1f} s after it was made'}.",
+    )
 
 
 def moment(row: Row) -> tuple[str, str]:
@@ -119,6 +123,8 @@ def git(row: Row) -> tuple[str, str]:
     did, commit, why = row.body["did"], row.body["commit"], row.body["why"]
     if did == "revert":
         return "git", f"Revert commit {commit[:7]} pushed." if commit else f"No revert commit: {why}"
+    if did == "aside":
+        return "git", why
     return "git", "The verdict is noted on the commit." if commit or not why else f"No note: {why}"
 
 

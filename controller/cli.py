@@ -69,7 +69,7 @@ def parser() -> Parser:
     show.add_argument("--html", type=Path, metavar="FILE", help="write the report, one self-contained page")
     replay = verb("replay", "judge a recorded rollout again, by this judge or another", json=True)
     replay.add_argument("rollout", help="its number, or ENVIRONMENT/NUMBER")
-    replay.add_argument("--judge", choices=["ours", "threshold", "mann-whitney", "all"], default="ours")
+    replay.add_argument("--judge", choices=["eprocess", "threshold", "mann-whitney", "all"], default="eprocess")
     replay.add_argument("--alpha", type=float, help="the chance of a false revert (default: as it was judged)")
     history = verb("history", "an environment's rollouts, newest first", environment=True, json=True)
     history.add_argument("--limit", type=int, default=20)

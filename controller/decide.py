@@ -141,6 +141,8 @@ def waiting_for(rollout: Rollout, seen: Observation, now: float) -> Iterator[str
             app = steps.app_on(lane, node, seen, now)
             if app is None:
                 yield f"{node}, which does not answer"
+            elif seen.deaf(node, now):
+                yield f"the balancer of {node}, which does not answer"
             elif app.pending is not None:
                 yield f"{node}, which still holds {app.pending.token}"
             elif app.good != base or not steps.on(app, base):
@@ -235,7 +237,9 @@ def promoted(rollout: Rollout, seen: Observation, now: float) -> Rollout:
         return replace(rollout, settle=rollout.settle + 1, settle_t0=now)
     waiting = (node for lane in rollout.lanes for node in lane.nodes if not steps.settled(lane, node, seen, now))
     late = ", ".join(waiting)
-    why = f"Promoted, but {late} will not come along. When it answers again, it is tried again by itself."
+    deaf = ", ".join(node for node in rollout.nodes if seen.deaf(node, now))
+    cause = f" The balancer of {deaf} does not answer." if deaf else ""
+    why = f"Promoted, but {late} will not come along.{cause} When it answers again, it is tried again by itself."
     stuck = enter(rollout, Phase.STUCK, why, f"{late} will not come along", now)
     return replace(stuck, heading=Phase.PROMOTED, settle=rollout.settle + 1, settle_t0=now)
 

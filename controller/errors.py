@@ -25,5 +25,13 @@ class Refused(Trouble):
     """It answered no: trying the same again will not help."""
 
 
+@dataclass
+class SetAside(Refused):
+    """A branch may not be pushed to, so that ``commit``, made for it, waits for people on ``branch``."""
+
+    branch: str = ""
+    commit: str = ""
+
+
 class Conflict(Trouble):
     """Somebody else holds it or was first: read again, then decide again."""

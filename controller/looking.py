@@ -12,7 +12,7 @@ from typing import Any
 
 from controller import rows, samples, verdict
 from controller.model import IN_FLIGHT, NodeView, Rollout, Verdict
-from controller.samples import Sample, Telemetry
+from controller.samples import Answer, Sample, Telemetry
 from controller.verdict import Judgement, Terms
 
 
@@ -41,6 +41,7 @@ class Looking:
         self.harmed = Harmed()
         self._before: dict[str, Telemetry] = {}
         self._probes: dict[str, bool] = {}
+        self._answers: dict[tuple[str, str], Answer] = {}
         self._number = 0
         self.looked_at = 0.0
 
@@ -52,10 +53,18 @@ class Looking:
         """A command's answer is as good a look at the node's state as an observation, if it is newer."""
         known = self.views.get(view.node)
         if known is None or view.received_at >= known.received_at:
-            self.views[view.node] = replace(view, weights=view.weights or (known.weights if known else {}))
+            if not view.weights:  # a balancer that is being started: what it last said, or from now on nothing
+                weights, at = (known.weights, known.weights_at) if known else ({}, view.received_at)
+                view = replace(view, weights=weights, weights_at=at)
+            self.views[view.node] = view
 
     def probed(self, node: str, works: bool) -> None:
         self._probes[node] = works
+
+    def told(self, number: int, app: str, check: str, answer: Answer) -> None:
+        """What a metrics server answered to a check of rollout ``number``."""
+        if number == self._number:
+            self._answers[app, check] = answer
 
     def probe_rank(self, node: str, probed_at: float) -> tuple[bool, float]:
         """Which node is probed next: one whose last probe failed, to be sure of it, else the one that waits longest."""
@@ -66,7 +75,7 @@ class Looking:
         """Judge ``rollout`` from here on; ``history`` holds the samples an earlier controller took of it."""
         self._number = rollout.number
         self.judgements = {lane.app: Judgement() for lane in rollout.lanes}
-        self.harmed, self._probes = Harmed(), {}
+        self.harmed, self._probes, self._answers = Harmed(), {}, {}
         self._before = dict(self.telemetry)
         for row in history:
             if row.kind == rows.SAMPLE and row.body["rollout"] == rollout.number:
@@ -91,10 +100,14 @@ class Looking:
             self.begin(rollout)
         looks = tuple(samples.sample(lane, self._before, self.telemetry, now) for lane in rollout.lanes)
         looks = tuple(
-            replace(look, probes={node: ok for node, ok in self._probes.items() if node in lane.nodes})
+            replace(
+                look,
+                probes={node: ok for node, ok in self._probes.items() if node in lane.nodes},
+                answers={check: answer for (app, check), answer in self._answers.items() if app == lane.app},
+            )
             for look, lane in zip(looks, rollout.lanes, strict=True)
         )
-        self._probes = {}
+        self._probes, self._answers = {}, {}
         self._before = dict(self.telemetry)
         self.looked_at = now
         if rollout.phase in IN_FLIGHT:

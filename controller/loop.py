@@ -18,21 +18,24 @@ from datetime import UTC, datetime
 from controller import moments, rows
 from controller.acting import Acting
 from controller.branch import Branch
-from controller.debts import Debts
+from controller.debts import Debt, Debts
 from controller.decide import LOOK, decide, take_over, watch_end
 from controller.errors import Refused, Trouble, Unreachable
 from controller.ledgers.sqlite import Spool
 from controller.looking import Looking
 from controller.model import IN_FLIGHT, Action, NodeView, Observation, Phase, Release, Rollout, Stage, Synthetic
 from controller.plan import Ground, Plan, plan
-from controller.ports import Artifacts, Clock, Crowd, Fleet, Ledger, Notifier, Source
+from controller.ports import Artifacts, Clock, Crowd, Fleet, Ledger, Metrics, Notifier, Source
+from controller.querying import Querying
 from controller.record import Record
 from controller.rows import Body
-from controller.samples import Sample
+from controller.samples import Answer, Sample
 from environments import BadEnvironment, Environment
 
 PROBE_EVERY = 2.0
 """Seconds between two round trips of an application's probe: each is a process of its own on a node."""
+LATE, SKEW = 86400.0, 60.0
+"""Of a commit that is older than the one or newer than the other when it is seen, nobody can say how quick that was."""
 FIRST_LOOK = 3.0
 """Seconds a starting controller gives its nodes to answer before it takes over with what it has seen."""
 
@@ -49,6 +52,7 @@ class Parts:
     notifier: Notifier
     clock: Clock
     crowd: Crowd
+    metrics: Metrics
     pool: Executor
     nodes: tuple[str, ...]
     backends: Mapping[str, tuple[str, ...]]
@@ -65,6 +69,7 @@ class EnvironmentLoop:
         self._looking = Looking()
         self._branch = Branch(parts.source, parts.artifacts, parts.pool, self._clock, self._heard.put)
         self._acting = Acting(parts.fleet, parts.pool, self._clock, self._answered)
+        self._querying = Querying(parts.metrics, parts.pool, self._clock, self._told_outside)
         self._debts = Debts(parts.source, parts.pool, self._clock, self._paid, self._git_failed)
         self._observing: set[str] = set()
         self._observed_at: dict[str, float] = {}
@@ -72,6 +77,8 @@ class EnvironmentLoop:
         self._troubles: dict[str, str] = {}
         self._written: set[tuple[int, str]] = set()
         self._told: dict[str, str] = {}
+        self._head: str | None = None
+        self._adopted: str | None = None
 
     @property
     def branch(self) -> str:
@@ -168,6 +175,8 @@ class EnvironmentLoop:
                 self._troubles.clear()
                 self._decided(None, found.rollout, "pending")
                 return now
+            if not found.waits:
+                self._adopt(self._branch.release.commit)
         return now + LOOK
 
     def plan(self, release: Release, now: float) -> Plan:
@@ -185,8 +194,19 @@ class EnvironmentLoop:
 
     def _gather(self, now: float) -> None:
         self._branch.ask(self._environment)
+        branch, head = self._environment.branch, self._branch.head
         if self._branch.trouble is not None:
             self._tell("source", self._branch.trouble)
+        else:
+            self._over("source", "The repository answers again.")
+        if self._branch.missing:
+            said = f"The repository has no branch {branch} any more: nothing changes here until somebody pushes it."
+            self._tell("branch", said)
+        elif head is not None:
+            self._over("branch", f"{branch} is there again, at {head[:7]}.")
+        if head != self._head:
+            self._head = head
+            self._debts.hurry()
         if self._branch.refused is not None:
             self._tell("refused", self._branch.refused)
         rollout = self._record.standing.open_rollout
@@ -196,6 +216,7 @@ class EnvironmentLoop:
                 self._observe(node)
         if rollout is not None and rollout.phase in IN_FLIGHT:
             self._probe(rollout, now)
+            self._querying.ask(rollout)
 
     def _note_seen(self) -> None:
         release = self._branch.release
@@ -287,6 +308,10 @@ class EnvironmentLoop:
             return  # could not look: the node's silence is judged elsewhere
         self._heard.put(lambda: self._looking.probed(node, works))
 
+    def _told_outside(self, number: int, app: str, check: str, answer: Answer) -> None:
+        """From a pool thread: what a metrics server answered."""
+        self._heard.put(lambda: self._looking.told(number, app, check, answer))
+
     # ---- what the pool reports ------------------------------------------------------------------------------------
 
     def _wait(self, until: float) -> None:
@@ -317,14 +342,16 @@ class EnvironmentLoop:
     def _paid(self, body: Body) -> None:
         def hear() -> None:
             self._record.remark(rows.GIT, body)
-            if body["did"] == "revert":
-                said = f"revert commit {body['commit'][:7]} pushed" if body["commit"] else body["why"]
+            self._told.pop(owes(body["did"], body["rollout"]), None)
+            if body["did"] in ("revert", "aside"):
+                said = body["why"] or f"revert commit {body['commit'][:7]} pushed"
                 self._parts.notifier.tell(self._environment.name, "git", said, {"rollout": body["rollout"]})
 
         self._heard.put(hear)
 
-    def _git_failed(self, trouble: Trouble) -> None:
-        self._heard.put(lambda: self._tell("git", f"Not recorded in git yet, it is tried again: {trouble}"))
+    def _git_failed(self, debt: Debt, trouble: Trouble) -> None:
+        said = f"Not recorded in git yet, it is tried again: {trouble}"
+        self._heard.put(lambda: self._tell("git", said, owes(*debt)))
 
     # ---- recording and telling ------------------------------------------------------------------------------------
 
@@ -347,6 +374,32 @@ class EnvironmentLoop:
         except (Trouble, BadEnvironment):
             return  # the policy that is in force stays in force
         self._heard.put(lambda: setattr(self, "_environment", environment))
+
+    def _adopt(self, commit: str) -> None:
+        """A commit that wants no other release is no candidate: what it states as rules may hold at once."""
+        standing = self._record.standing
+        if standing.promoted and commit not in (self._adopted, standing.policy):
+            self._adopted = commit
+            self._parts.pool.submit(self._read_rules, commit)
+
+    def _read_rules(self, commit: str) -> None:
+        try:
+            stated = self._parts.source.policy(self._environment.name, commit)
+        except (Trouble, BadEnvironment):
+            return
+        self._heard.put(lambda: self._adopted_now(commit, stated))
+
+    def _adopted_now(self, commit: str, stated: Environment) -> None:
+        if stated == self._environment or self._record.standing.open_rollout is not None:
+            return
+        try:
+            self._record.row(rows.POLICY, {"commit": commit})
+        except Unreachable:
+            self._adopted = None
+            return
+        self._environment = stated
+        said = f"The rules of commit {commit[:7]} are in force: it changes nothing else."
+        self._parts.notifier.tell(stated.name, "policy", said, {"commit": commit[:7]})
 
     def _note_moments(self, rollout: Rollout, seen: Observation, now: float) -> None:
         t = now - rollout.t0 if rollout.t0 is not None else None
@@ -386,10 +439,15 @@ class EnvironmentLoop:
         body = {"rollout": number, "node": node, "log": list(lines)}
         self._heard.put(lambda: self._record.remark(rows.SAVED, body))
 
-    def _tell(self, event: str, sentence: str) -> None:
-        """Say something once, not every second."""
-        if self._told.get(event) != sentence:
-            self._told[event] = sentence
+    def _tell(self, event: str, sentence: str, about: str = "") -> None:
+        """Say something once, not every second; what it is ``about`` where an event may have several."""
+        if self._told.get(about or event) != sentence:
+            self._told[about or event] = sentence
+            self._parts.notifier.tell(self._environment.name, event, sentence, {})
+
+    def _over(self, event: str, sentence: str) -> None:
+        """Say that what was told is over, so that it is told when it happens again."""
+        if self._told.pop(event, None) is not None:
             self._parts.notifier.tell(self._environment.name, event, sentence, {})
 
 
@@ -402,11 +460,22 @@ def event_of(before: Rollout, after: Rollout) -> str:
     return "answered" if after.orders_read > before.orders_read else "waiting"
 
 
+def owes(did: str, number: int) -> str:
+    """What is told of a debt to git is told by this name."""
+    return f"git {did} {number}"
+
+
+def seen_after(committed_at: float, utc: float) -> float | None:
+    """How long a commit waited to be seen; None where its date is the future or long past, so that nobody can say."""
+    waited = utc - committed_at
+    return max(0.0, waited) if -SKEW <= waited <= LATE else None
+
+
 def seen_body(release: Release, utc: float) -> Body:
     return {
         "commit": release.commit,
         "subject": release.subject,
         "committed_at": release.committed_at,
-        "seen_s": max(0.0, utc - release.committed_at),
+        "seen_s": seen_after(release.committed_at, utc),
         "apps": {app: wanted.digest for app, wanted in release.apps.items()},
     }

@@ -108,7 +108,7 @@ class Check:
 
     name: str
     kind: str
-    """``share`` | ``slower_than_control_p95`` | ``missing_events`` | ``conservation``"""
+    """``share`` | ``slower_than_control_p95`` | ``missing_events`` | ``conservation`` | ``creep`` | ``prometheus``"""
     about: str = "existing"
     paths: tuple[str, ...] = ()
     once_per: str = ""
@@ -117,6 +117,23 @@ class Check:
     law: str = ""
     events: str = ""
     per: str = ""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    """What a process may hold, by resource, where the usual limits do not fit."""
+    within_seconds: float = 3600.0
+    """A leak that would reach a limit within so long is harm."""
+    query: str = ""
+    """PromQL for one value of each node, which a bound is set for; or, by kind of event, for two counters of it."""
+    query_bad: str = ""
+    query_total: str = ""
+    at_most: float | None = None
+    at_least: float | None = None
+    lasting_seconds: float = 10.0
+    node_label: str = "node"
+
+    @property
+    def counts(self) -> bool:
+        """Whether it brings evidence that is weighed; otherwise it holds or it does not."""
+        return self.kind in ("share", "slower_than_control_p95", "missing_events") or bool(self.query_bad)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +309,8 @@ class AppView:
     """Why the node last went back by itself, in its own words."""
     went_back_kind: str = ""
     """The same in one word: deadline, restart, exit, unready, start, asked or return."""
+    went_back_token: str = ""
+    """The promise that it left then."""
     ready_for: float = inf
     """Seconds for which it has been ready without a break."""
 
@@ -310,7 +329,9 @@ class NodeView:
     boottime: float
     apps: Mapping[str, AppView]
     weights: Mapping[str, int] = field(default_factory=dict)
-    """``backend/server`` to the weight its balancer uses now; empty while the balancer does not answer."""
+    """``backend/server`` to the weight its balancer uses, as it last said; empty if it never answered."""
+    weights_at: float = inf
+    """When its balancer said so, on the controller's clock."""
     sessions: Mapping[str, int] = field(default_factory=dict)
     servers_up: Mapping[str, bool] = field(default_factory=dict)
 
@@ -382,6 +403,11 @@ class Observation:
     def answers(self, node: str, now: float) -> NodeView | None:
         view = self.nodes.get(node)
         return view if view is not None and now - view.received_at <= self.silence else None
+
+    def deaf(self, node: str, now: float) -> bool:
+        """The node answers, and its balancer has not for as long as a node may be silent."""
+        view = self.answers(node, now)
+        return view is not None and now - view.weights_at > self.silence
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,11 @@ def plan(standing: Standing, release: Release, ground: Ground, now: float) -> Pl
         base = standing.promoted.get(app)
         if fleet is None or (base is not None and base.digest == wanted.digest):
             continue
-        reason = held(standing, wanted) or resting(standing, wanted, ground, now) or stopped(standing, ground, said)
+        reason = (
+            held(standing, wanted, release.environment)
+            or resting(standing, wanted, ground, now)
+            or stopped(standing, ground, said)
+        )
         if reason:
             waits[app] = reason
         else:
@@ -98,17 +102,18 @@ def same(last: Rollout, lanes: list[Lane]) -> bool:
     return [lane.candidate.digest for lane in last.lanes] == [lane.candidate.digest for lane in lanes]
 
 
-def held(standing: Standing, wanted: AppRelease) -> str | None:
-    """Why this very release is not tried."""
+def held(standing: Standing, wanted: AppRelease, environment: str) -> str | None:
+    """Why this very release is not tried, and the command that lets it be."""
+    command = f'turnabout retry {environment} {wanted.digest.removeprefix("sha256:")[:12]} --reason "WHY"'
     bad = standing.quarantine.get(wanted.digest)
     if bad is not None:
-        said = f"quarantined by rollout {bad.rollout}: {bad.why}"
-        return f"{said} turnabout quarantine clear lets it be tried again"
+        clear = command.replace("retry", "quarantine clear")
+        return f"quarantined by rollout {bad.rollout}, which only {clear} lifts: {bad.why}"
     if wanted.digest in standing.aborted:
-        return "taken back by an operator; turnabout retry tries it again"
+        return f"taken back by an operator; {command} tries it again"
     tries = standing.blind.get(wanted.digest, 0)
     if tries >= BLIND_TRIES:
-        return f"given up {tries} times without a clear verdict; turnabout retry tries it again"
+        return f"given up {tries} times without a clear verdict; {command} tries it again"
     return None
 
 
@@ -124,7 +129,8 @@ def resting(standing: Standing, wanted: AppRelease, ground: Ground, now: float) 
     rest = min(LONGEST_REST, ground.environment.budget.watch * 2 ** min(incident.times - 1, 16))
     if now - incident.at >= rest:
         return None
-    return f"something outside it is broken: judged again {rest:.0f} s later, or at once after turnabout retry"
+    command = f"turnabout retry {ground.environment.name}"
+    return f"something outside it is broken: judged again {rest:.0f} s later, or at once after {command}"
 
 
 def stopped(standing: Standing, ground: Ground, approved: str | None) -> str | None:

@@ -99,6 +99,17 @@ class Crowd(Protocol):
         ...
 
 
+class Metrics(Protocol):
+    """Servers outside of the platform that collect metrics and answer queries."""
+
+    def values(self, server: str, query: str, label: str) -> Mapping[str, float]:
+        """What ``query`` is now on each node, by the value of ``label``; a node without a number is left out.
+
+        Raises Unreachable (no answer, or nonsense), Refused (an answer that no check can be made of).
+        """
+        ...
+
+
 class Ledger(Protocol):
     """One environment's append-only history."""
 

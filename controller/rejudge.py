@@ -65,7 +65,7 @@ def is_of(row: Row, number: int) -> bool:
     return row.kind == rows.ROLLOUT and row.body["rollout"]["number"] == number
 
 
-def ours(of: Looks, alpha: float) -> Judged:
+def eprocess(of: Looks, alpha: float) -> Judged:
     """The product's own judge, look by look, as the loop asked it."""
     states = {lane.app: Judgement() for lane in of.rollout.lanes}
     said = None
@@ -76,9 +76,9 @@ def ours(of: Looks, alpha: float) -> Judged:
         terms = Terms(alpha, of.rollout.judge.smallest_harm, max(0.0, t - of.watched_from), last)
         said = verdict.verdict(of.rollout.lanes, states, terms)
         if said.outcome in (Outcome.FAIL, Outcome.INCIDENT) or last:
-            return Judged("ours", said.outcome, t, said.why)
+            return Judged("eprocess", said.outcome, t, said.why)
     assert said is not None
-    return Judged("ours", said.outcome, of.taken[-1][0], said.why)
+    return Judged("eprocess", said.outcome, of.taken[-1][0], said.why)
 
 
 def threshold(of: Looks, alpha: float) -> Judged:
@@ -110,7 +110,7 @@ def mann_whitney(of: Looks, alpha: float) -> Judged:
 
 
 JUDGES: Mapping[str, Callable[[Looks, float], Judged]] = {
-    "ours": ours,
+    "eprocess": eprocess,
     "threshold": threshold,
     "mann-whitney": mann_whitney,
 }

@@ -79,6 +79,14 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server outside of the platform said to one check: by query, the value of each node; or why nothing."""
+
+    values: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One look at one application. ``metrics`` are the applications' own counters by node, absolute."""
 
@@ -91,6 +99,12 @@ class Sample:
     """Node to how long its metrics have counted since the look before; looks are never equally far apart."""
     probes: Mapping[str, bool] = field(default_factory=dict)
     """Node to whether the round trip from outside worked at this look."""
+    ran: Mapping[str, str] = field(default_factory=dict)
+    """Node to its arm, ``canary`` or ``control``, if it ran the same release since the look before."""
+    held: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Node to what its processes hold: ``memory_mb``, ``open_files``, ``threads``, ``connections``."""
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    """Check to what a server outside of the platform has answered since the look before."""
 
 
 def sample(lane: Lane, before: Mapping[str, Telemetry], after: Mapping[str, Telemetry], at: float) -> Sample:
@@ -116,9 +130,10 @@ def sample(lane: Lane, before: Mapping[str, Telemetry], after: Mapping[str, Tele
         edges = next(t.edges_ms for t in after.values())
         slow = lane.slow_above_ms
         cells.append(Cell(zone, path, canary, control, above(canary, edges, slow), above(control, edges, slow)))
+    ran = arms_of_nodes(lane, before, after)
     return Sample(
         lane.app, at, tuple(cells), own(lane, before, after, True), own(lane, before, after, False),
-        intervals(before, after),
+        intervals(before, after), ran=ran, held=held(lane, ran, before, after),
     )  # fmt: skip
 
 
@@ -179,6 +194,43 @@ def own(
         and seen.metrics
         and seen is not before.get(node)
     }
+
+
+def arms_of_nodes(lane: Lane, before: Mapping[str, Telemetry], after: Mapping[str, Telemetry]) -> dict[str, str]:
+    """Node to its arm; one that ran something else, or nothing, at either look has none."""
+    arms_by_release = {lane.base_digest: "control", lane.candidate.digest: "canary"}
+    found = {}
+    for node in lane.nodes:
+        new, old = after.get(node), before.get(node)
+        if new is not None and old is not None:
+            now_runs, then_ran = new.view.apps[lane.app].running, old.view.apps[lane.app].running
+            if now_runs is not None and now_runs == then_ran and now_runs in arms_by_release:
+                found[node] = arms_by_release[now_runs]
+    return found
+
+
+def held(
+    lane: Lane, ran: Mapping[str, str], before: Mapping[str, Telemetry], after: Mapping[str, Telemetry]
+) -> dict[str, Mapping[str, float]]:
+    """What the processes of each node of an arm hold, of nodes that have answered since the look before.
+
+    What balancers have open to a node is no leak of the node's: it is left out of its connections and of its files.
+    """
+    found: dict[str, Mapping[str, float]] = {}
+    for node in ran:
+        seen = after[node]
+        if seen.resources and seen is not before.get(node):
+            led_there = [f"{backend}/{node}" for backend in lane.backends]
+            views = [after[balancer].view for balancer in lane.nodes if balancer in after]
+            clients = sum(view.sessions.get(server, 0) for view in views for server in led_there)
+            own_of = seen.resources
+            found[node] = {
+                "memory_mb": round(own_of.get("rss_bytes", 0.0) / 1e6, 2),
+                "open_files": max(0.0, own_of.get("open_files", 0.0) - clients),
+                "threads": own_of.get("threads", 0.0),
+                "connections": max(0.0, own_of.get("sockets", 0.0) - clients),
+            }
+    return found
 
 
 def intervals(before: Mapping[str, Telemetry], after: Mapping[str, Telemetry]) -> dict[str, float]:

@@ -25,6 +25,7 @@ class Quarantined:
     rollout: int
     why: str
     commit: str = ""
+    """The commit that was rolled out: the same bits may come back under another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,12 @@ class Standing:
     owed_reverts: tuple[Rollout, ...] = ()
     """Closed rollouts whose revert commit git has not got yet."""
     owed_notes: tuple[Rollout, ...] = ()
+    policy: str | None = None
+    """The commit whose rules are in force: the one promoted last, or a later one that changed nothing but rules."""
+    policy_before: str | None = None
     last_seen: str | None = None
+    seen: Mapping[str, str] = field(default_factory=dict)
+    """Application to the release digest that the commit seen last wants."""
 
     @property
     def open_rollout(self) -> Rollout | None:
@@ -93,12 +99,15 @@ def advance(standing: Standing, row: Row) -> Standing:
     if row.kind == rows.ORDER:
         return ordered(standing, row)
     if row.kind == rows.SEEN:
-        return replace(standing, last_seen=row.body["commit"])
+        return replace(standing, last_seen=row.body["commit"], seen=row.body.get("apps", {}))
+    if row.kind == rows.POLICY:
+        return replace(standing, policy=row.body["commit"])
     if row.kind == rows.GIT:
         number, did = row.body["rollout"], row.body["did"]
         if did == "revert":
             return replace(standing, owed_reverts=without(standing.owed_reverts, number))
-        return replace(standing, owed_notes=without(standing.owed_notes, number))
+        if did == "note":
+            return replace(standing, owed_notes=without(standing.owed_notes, number))
     return standing
 
 
@@ -118,12 +127,14 @@ def moved(standing: Standing, rollout: Rollout) -> Standing:
         promoted = {**standing.promoted, **{lane.app: lane.candidate for lane in rollout.lanes}}
         incidents = {digest: one for digest, one in standing.incidents.items() if digest not in digests(rollout)}
         owed = (*without(standing.owed_notes, rollout.number), rollout)
+        standing = replace(standing, policy=rollout.commit, policy_before=standing.policy)
         return replace(standing, promoted=promoted, incidents=incidents, owed_notes=owed)
     if rollout.phase is Phase.RETURNING:
         mine = {lane.app for lane in rollout.lanes}
         others = {app: release for app, release in standing.promoted.items() if app not in mine}
         bases = {lane.app: lane.base for lane in rollout.lanes if lane.base is not None}
-        return quarantined(replace(standing, promoted={**others, **bases}), rollout)
+        policy = standing.policy_before or standing.policy
+        return quarantined(replace(standing, promoted={**others, **bases}, policy=policy), rollout)
     return closed(standing, rollout) if rollout.phase in CLOSED else quarantined(standing, rollout)
 
 
@@ -206,6 +217,8 @@ def named(standing: Standing, subject: str) -> frozenset[str]:
     }
     for bad in standing.quarantine.values():
         known[bad.digest] |= {bad.artifact_digest.removeprefix("sha256:"), bad.commit}
+    for digest in known.keys() & set(standing.seen.values()):
+        known[digest].add(standing.last_seen or "")
     for lane in standing.rollout.lanes if standing.rollout else ():
         if lane.candidate.digest in known:
             known[lane.candidate.digest].add(lane.candidate.commit)

@@ -218,11 +218,11 @@ def turn(
         if leaving and (step := go_back(node)) is not None:
             yield step
         harm = rollout.cause is Cause.HARM and lane.app in rollout.guilty
-        untold = harm and app.went_back_kind == "unready" and lane.candidate.digest not in app.harmful
+        untold = not knows_of_harm(rollout, lane, app)
         ends = [
             Revert(node, lane.app, token, rollout.short, harm)
             for token in tokens
-            if token not in app.ended or (untold and token == rollout.token)  # the node could not know that it was harm
+            if token not in app.ended or (untold and token == rollout.token)
         ]
         if leaving:
             yield from ends
@@ -231,6 +231,24 @@ def turn(
     yield from shift(rollout, lane, wanted, seen, now, until)
     if not hurry or now - rollout.entered_at >= ENDING_PATIENCE:
         yield from endings
+
+
+def knows_of_harm(rollout: Rollout, lane: Lane, app: AppView) -> bool:
+    """False for a node that left the candidate by itself, for a restart or its deadline, and cannot know what it was.
+
+    It must not close before it knows: nodes are what a controller that lost its ledger's last rows can still ask.
+    """
+    harm = rollout.cause is Cause.HARM and lane.app in rollout.guilty
+    return not harm or app.went_back_token != rollout.token or lane.candidate.digest in app.harmful
+
+
+def all_know(rollout: Rollout, seen: Observation, now: float) -> bool:
+    """Every node that answers knows of the harm that it saw."""
+    return all(
+        (app := app_on(lane, node, seen, now)) is None or knows_of_harm(rollout, lane, app)
+        for lane in rollout.lanes
+        for node in lane.nodes
+    )
 
 
 def returning(rollout: Rollout, lane: Lane, node: str) -> Action | None:

@@ -62,7 +62,8 @@ def tell(history: Sequence[Row], number: int, now: float | None = None) -> Story
     at = mine[-1].at if now is None or over else now
     t = None if t0_at is None else marks["closed"] if over else round(at - t0_at, 3)
     verdict = deciding(samples, versions)
-    git = next((said(row) for row in reversed(mine) if row.kind == rows.GIT and row.body["did"] == "revert"), None)
+    told = (row for row in reversed(mine) if row.kind == rows.GIT and row.body["did"] in ("revert", "aside"))
+    git = next((said(row) for row in told), None)
     nodes, shares = now_on(rollout, ticks)
     return Story(
         rollout=rollout,

@@ -142,6 +142,11 @@ def blind(rollout: Rollout, seen: Observation, now: float) -> Rollout | None:
             if view is None:
                 why = f"{node} has not answered for {seen.silence:.0f} s, so nobody can say how it does."
                 return back(rollout, Cause.BLIND, why, f"{node} does not answer", now)
+            if seen.deaf(node, now):
+                why = (
+                    f"The balancer of {node} has not answered for {seen.silence:.0f} s, so nobody can move its traffic."
+                )
+                return back(rollout, Cause.BLIND, why, f"the balancer of {node} does not answer", now)
             app = view.apps.get(lane.app)
             if app is not None and rollout.token in app.ended:
                 said = app.went_back or "its promise ended"

@@ -8,16 +8,20 @@ itself: what balancers counted and probes tried decides, and the application's o
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from math import ceil
 
+from controller import creep, outside
+from controller.creep import Held
 from controller.evidence import FEWER, NONE, ONE_SILENCE, Evidence, after, former_rate, observe, sees_from
 from controller.model import Arm, Check, Finding, Lane, Outcome, Verdict
+from controller.outside import Told
 from controller.samples import Sample, arms
 
 WARM_UP = 3.0
-"""Seconds after its first event in which a canary may be slow or late, but not wrong: caches are cold at first."""
+"""Seconds after its first event in which a canary may be slow or late, but not wrong: caches are cold at first. They
+are counted apart and told, and they end: who is slow from the first second to the last is found in all the others."""
 STALL_CAP = 5
 """One stall is one event: in a look, slow events count up to this many times the share that was expected."""
 DUE = 1.5
@@ -29,8 +33,6 @@ FLOOD, FEW = 2.0, 3
 INCIDENT_SHARE, INCIDENT_EVENTS = 0.2, 10
 """Control nodes this bad, on so many events, mean that something outside the candidate is broken."""
 PROBE_FAILURES = 2
-
-STATISTICAL = ("share", "slower_than_control_p95", "missing_events")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +59,39 @@ class Judgement:
     probes_failed: Mapping[str, int] = field(default_factory=dict)
     events_before: Mapping[tuple[str, str], Heard] = field(default_factory=dict)
     """(check, node) to what was heard of it at the look before."""
-    first_at: float | None = None
-    looks: int = 0
+    served_from: Mapping[str, float] = field(default_factory=dict)
+    """Zone to when its canaries served first."""
+    started: Mapping[str, float] = field(default_factory=dict)
+    """Canary to when it was first seen to run the candidate."""
+    cold: Mapping[str, Evidence] = field(default_factory=dict)
+    """Check to what the warm-up would have proven."""
+    held: Held = field(default_factory=Held)
+    told: Mapping[str, Told] = field(default_factory=dict)
 
 
 def look(state: Judgement, lane: Lane, sample: Sample) -> Judgement:
     """The state after one more sample."""
-    served = any(cell.canary.total for cell in sample.cells)
-    first_at = state.first_at if state.first_at is not None else (sample.at if served else None)
-    state = replace(state, first_at=first_at, looks=state.looks + 1, probes_failed=probed(state, sample))
+    served = {cell.zone: sample.at for cell in sample.cells if cell.canary.total}
+    started = {node: sample.at for node, arm in sample.ran.items() if arm == "canary"}
+    state = replace(
+        state,
+        served_from={**served, **state.served_from},
+        started={**started, **state.started},
+        probes_failed=probed(state, sample),
+    )
     for check in lane.checks:
         if check.kind == "share":
             state = share(state, check, sample, lane.former.get(check.name, NONE))
-        elif check.kind == "slower_than_control_p95" and first_at is not None and sample.at - first_at >= WARM_UP:
-            state = slower(state, check, sample)
+        elif check.kind == "slower_than_control_p95":
+            state = slower(state, check, lane, sample)
         elif check.kind == "missing_events":
             state = missing(state, check, lane, sample)
         elif check.kind == "conservation":
             state = conserved(state, check, sample)
-    return state
+        elif check.kind == "prometheus":
+            state = asked(state, check, sample)
+    creeping = tuple(check for check in lane.checks if check.kind == "creep")
+    return replace(state, held=creep.look(state.held, creeping, sample, state.started)) if creeping else state
 
 
 # ---- what each kind of check makes of a sample --------------------------------------------------------------------
@@ -92,21 +108,38 @@ def share(state: Judgement, check: Check, sample: Sample, before: Arm) -> Judgem
     return replace(state, evidence={**state.evidence, check.name: evidence}, by_path=by_path)
 
 
-def slower(state: Judgement, check: Check, sample: Sample) -> Judgement:
-    strata = [
-        (
-            Arm(cell.canary.timed, capped(cell.canary_slow, cell.canary.timed)),
-            Arm(cell.control.timed, capped(cell.control_slow, cell.control.timed)),
-        )
-        for cell in sample.cells
-        if not check.paths or cell.path in check.paths
-    ]
+def slower(state: Judgement, check: Check, lane: Lane, sample: Sample) -> Judgement:
+    strata, cold = [], state.cold.get(check.name, Evidence())
+    for cell in sample.cells:
+        if check.paths and cell.path not in check.paths:
+            continue
+        canary, control = Arm(cell.canary.timed, cell.canary_slow), Arm(cell.control.timed, cell.control_slow)
+        if warm(state, lane, cell.zone, sample.at):
+            strata.append((capped(canary), capped(control)))
+        else:
+            cold = observe(cold, canary, control)
     evidence = after(state.evidence.get(check.name, Evidence()), strata)
-    return replace(state, evidence={**state.evidence, check.name: evidence})
+    return replace(
+        state, evidence={**state.evidence, check.name: evidence}, cold={**state.cold, check.name: cold}
+    )  # fmt: skip
 
 
-def capped(slow: int, total: int) -> int:
-    return min(slow, ceil(STALL_CAP * total / 20))
+def warm(state: Judgement, lane: Lane, zone: str, at: float) -> bool:
+    """Whether every canary of the zone has served for the warm-up: a later wave brings cold ones again."""
+    began = [state.started[node] for node in lane.zones.get(zone, ()) if node in state.started]
+    served = state.served_from.get(zone)
+    return served is not None and at - max(served, *began, served) >= WARM_UP
+
+
+def capped(slow: Arm) -> Arm:
+    return Arm(slow.total, min(slow.bad, ceil(STALL_CAP * slow.total / 20)))
+
+
+def asked(state: Judgement, check: Check, sample: Sample) -> Judgement:
+    told, evidence = state.told.get(check.name, Told()), state.evidence.get(check.name, Evidence())
+    told, evidence = outside.look(told, evidence, check, sample, state.started)
+    kept = {**state.evidence, check.name: evidence} if check.counts else state.evidence
+    return replace(state, told={**state.told, check.name: told}, evidence=kept)
 
 
 def missing(state: Judgement, check: Check, lane: Lane, sample: Sample) -> Judgement:
@@ -196,18 +229,20 @@ class Terms:
 def verdict(lanes: tuple[Lane, ...], states: Mapping[str, Judgement], terms: Terms) -> Verdict:
     """The worst finding and its sentence, over every application of a rollout."""
     threshold = 1 / terms.alpha
-    judged = [(lane, check) for lane in lanes if lane.base for check in lane.checks if check.kind in STATISTICAL]
+    judged = [(lane, check) for lane in lanes if lane.base for check in lane.checks if check.counts]
     values = [states[lane.app].evidence.get(check.name, Evidence()).value for lane, check in judged]
     together = sum(values) / len(values) if values else 0.0
     findings: list[Finding] = []
     for lane in lanes:
         state = states[lane.app]
-        of_lane = exact(lane, state, terms.ended)
+        of_lane = exact(lane, state, terms)
         if lane.base is not None:
             of_lane += measured(lane, state, together, threshold, len(values), terms)
         findings += of_lane or [unmeasured(lane, "every check", f"nothing was measured of {lane.app}", terms.ended)]
     worst = max(findings, key=severity)
     why, short = words(worst, tuple(findings), together, terms)
+    if worst.outcome is Outcome.PASS:
+        why += "".join(slow_starts(lanes, states, threshold))
     return Verdict(worst.outcome, why, short, tuple(findings), together, threshold)
 
 
@@ -224,10 +259,14 @@ def unmeasured(lane: Lane, check: str, said: str, ended: bool) -> Finding:
     return Finding(lane.app, check, "existing", Outcome.INCONCLUSIVE if ended else Outcome.WAIT, said)
 
 
-def exact(lane: Lane, state: Judgement, ended: bool) -> list[Finding]:
-    """Checks without statistics: laws, and the round trip of the probe."""
-    found = []
+def exact(lane: Lane, state: Judgement, terms: Terms) -> list[Finding]:
+    """Checks without statistics: laws, what processes hold, values with a bound, and the round trip of the probe."""
+    found, ended = [], terms.ended
     for check in lane.checks:
+        if check.kind == "creep" and lane.base is not None:
+            found.append(creep.finding(lane, check, state.held, ended, terms.seconds))
+        elif check.kind == "prometheus" and not check.counts and lane.base is not None:
+            found.append(outside.finding(lane, check, state.told.get(check.name, Told()), ended))
         if check.kind == "conservation" and check.name not in state.laws_seen:
             missing_terms = f"{check.law} could not be looked at: the candidate did not export every term of it"
             found.append(unmeasured(lane, check.name, missing_terms, ended))
@@ -257,10 +296,10 @@ def measured(
     lane: Lane, state: Judgement, together: float, threshold: float, checks: int, terms: Terms
 ) -> list[Finding]:
     """Checks with statistics. The mean over all checks decides; the check that carries it most is named."""
-    named = [check for check in lane.checks if check.kind in STATISTICAL]
     found = []
-    for check in named:
+    for check in (check for check in lane.checks if check.counts):
         evidence = state.evidence.get(check.name, Evidence())
+        told = state.told.get(check.name, Told())
         limit = sees_from(evidence, threshold * checks) if check.kind != "missing_events" else None
         incident = (
             check.kind == "share"
@@ -275,6 +314,9 @@ def measured(
             said = f"both arms are bad ({count(evidence.control)} on last good): something outside them is broken"
         elif not terms.ended:
             outcome, said = Outcome.WAIT, "watching"
+        elif check.kind == "prometheus" and told.trouble:
+            found.append(outside.troubled(lane, check, told))
+            continue
         else:
             outcome, said = at_the_end(check, evidence, limit, terms)
         counts = (evidence.canary, evidence.control, evidence.value, limit)
@@ -300,6 +342,17 @@ def at_the_end(check: Check, evidence: Evidence, limit: float | None, terms: Ter
     return Outcome.PASS, f"{count(evidence.canary)} against {count(evidence.control)}; would have seen {percent(limit)}"
 
 
+def slow_starts(lanes: tuple[Lane, ...], states: Mapping[str, Judgement], threshold: float) -> Iterator[str]:
+    """What is no reason to go back, and yet worth telling: a candidate that was slow while it was cold."""
+    for lane in lanes:
+        for name, cold in states[lane.app].cold.items():
+            if cold.value >= threshold:
+                yield (
+                    f" {lane.app} began slowly: in its first {WARM_UP:.0f} s {count(cold.canary)} calls were slow "
+                    f"({name}), against {count(cold.control)} on last good."
+                )
+
+
 def better(evidence: Evidence, threshold: float) -> bool:
     """Proven to fail less often than last good: what mends it need not show how small a harm would have been seen."""
     return observe(Evidence(), evidence.canary, evidence.control, FEWER).value >= threshold
@@ -318,8 +371,12 @@ def failing(check: Check, state: Judgement, evidence: Evidence) -> str:
         path = max(paths, key=lambda p: paths[p][0].bad - paths[p][1].share * paths[p][0].total)
         canary, control = paths[path]
         subject = f"{path}, {'an existing' if check.about == 'existing' else 'a new'} path,"
-    verb = "failed for" if check.kind == "share" else "were slower than last good's slowest twentieth for"
-    what = "clients" if check.once_per == "client" else "calls"
+    verb = "were slower than last good's slowest twentieth for"
+    if check.kind == "share":
+        verb = "failed for"
+    elif check.kind == "prometheus":
+        subject, verb = f"what {check.name} counts", "was bad for"
+    what = "clients" if check.once_per == "client" else "events" if check.kind == "prometheus" else "calls"
     return (
         f"{subject} {verb} {percent(canary.share)} of {what} on the candidate and {percent(control.share)} "
         f"on last good ({count(canary)} against {count(control)})"

@@ -20,6 +20,8 @@ APP_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 ZONE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,15}")
 BRANCH_NAME = re.compile(r"(?!.*(?:\.\.|//|\.lock$|[/.]$))[A-Za-z0-9_][A-Za-z0-9._/-]*")
 
+SERVER = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?")
+
 
 def _zone(text: str) -> str:
     if not ZONE_NAME.fullmatch(text):
@@ -33,8 +35,16 @@ def _branch(text: str) -> str:
     return text
 
 
+def _server(text: str) -> str:
+    if not SERVER.fullmatch(text):
+        reason = "is not a server's address; write http:// or https://, a name, perhaps a port and a path, no password"
+        raise ValueError(f"{shown(text)} {reason}")
+    return text.rstrip("/")
+
+
 Zone = Annotated[str, AfterValidator(_zone), Field(json_schema_extra={"pattern": f"^{ZONE_NAME.pattern}$"})]
 Branch = Annotated[str, AfterValidator(_branch)]
+Server = Annotated[str, AfterValidator(_server)]
 Text = Annotated[str, Field(min_length=1)]
 Third = Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
@@ -67,6 +77,9 @@ class JudgeShape(Shape):
         lt=1,
         allow_inf_nan=False,
         description="a PASS need not see a smaller rise than this here, whatever a check asks; 0: as each check says",
+    )
+    prometheus: Server | None = Field(
+        default=None, description="the address of the metrics server that checks of kind prometheus ask"
     )
 
 

@@ -53,12 +53,14 @@ class Judge:
 
     ``alpha``: the chance that a harmless release is reverted. ``silence``: seconds without an answer that blind.
     ``smallest_harm``: a rise in the share of bad events smaller than this need not be visible for a PASS, whatever a
-    check asks for: environments with little traffic state here what they cannot see.
+    check asks for: environments with little traffic state here what they cannot see. ``prometheus``: the address of the
+    metrics server that checks of that kind ask; empty where there is none.
     """
 
     alpha: float
     silence: float
     smallest_harm: float = 0.0
+    prometheus: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,7 @@ def _value(name: str, whole: Whole) -> Environment:
         promotes_from=whole.head.promotes_from,
         signers=whole.head.signers,
         budget=Budget(budget.deploy_seconds, budget.watch_seconds, budget.revert_seconds, budget.margin_seconds),
-        judge=Judge(judge.alpha, judge.silence_seconds, judge.smallest_harm),
+        judge=Judge(judge.alpha, judge.silence_seconds, judge.smallest_harm, judge.prometheus or ""),
         freezes=tuple(Freeze(window.name, window.cron, window.hours, window.timezone) for window in whole.freezes),
         fleets={
             app: Fleet(app, tuple(fleet.zones), fleet.nodes_per_zone, tuple(fleet.waves), fleet.synthetic_per_second)

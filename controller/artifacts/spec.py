@@ -21,6 +21,8 @@ from environments.problems import Problem, dotted, kind_of, nearest, shown
 PLACEHOLDERS = ("release", "data", "config", "bind", "python")
 """What the node fills in, besides ``{port.NAME}``."""
 LAW = re.compile(r"\w+ *=( *\w+ *\+)* *\w+ *")
+IN_QUERIES = ("environment", "app", "nodes")
+"""What the controller fills in where a query says ``$environment``, ``$app`` or ``$nodes``."""
 BELONGS = {
     "law": ("conservation",),
     "events": ("missing_events",),
@@ -28,6 +30,15 @@ BELONGS = {
     "bad": ("share",),
     "once_per": ("share",),
     "paths": ("share", "slower_than_control_p95"),
+    "limits": ("creep",),
+    "within_seconds": ("creep",),
+    "query": ("prometheus",),
+    "query_bad": ("prometheus",),
+    "query_total": ("prometheus",),
+    "at_most": ("prometheus",),
+    "at_least": ("prometheus",),
+    "lasting_seconds": ("prometheus",),
+    "node_label": ("prometheus",),
 }
 """The keys that only some kinds of check have."""
 NEEDED = {"conservation": ("law",), "missing_events": ("events", "per"), "share": ("bad",)}
@@ -104,11 +115,20 @@ class BadShape(Shape):
     or_: Literal["reset"] | None = Field(alias="or", default=None)
 
 
+class LimitsShape(Shape):
+    """What the processes of one node may hold."""
+
+    memory_mb: float | None = Field(gt=0, default=None, allow_inf_nan=False)
+    open_files: float | None = Field(gt=0, default=None, allow_inf_nan=False)
+    threads: float | None = Field(gt=0, default=None, allow_inf_nan=False)
+    connections: float | None = Field(gt=0, default=None, allow_inf_nan=False)
+
+
 class CheckShape(Shape):
     """One question that is asked of every candidate."""
 
     name: Name
-    kind: Literal["share", "slower_than_control_p95", "missing_events", "conservation"]
+    kind: Literal["share", "slower_than_control_p95", "missing_events", "conservation", "creep", "prometheus"]
     from_: Literal["balancer"] = Field(alias="from", default="balancer")
     bad: BadShape | None = None
     paths: list[Annotated[str, Field(pattern=r"^/[^\s?#]*$")]] = []
@@ -118,6 +138,15 @@ class CheckShape(Shape):
     law: Text | None = None
     events: Text | None = None
     per: Text | None = None
+    limits: LimitsShape | None = None
+    within_seconds: float = Field(ge=60, le=7 * 86400, default=3600.0)
+    query: Text | None = None
+    query_bad: Text | None = None
+    query_total: Text | None = None
+    at_most: float | None = Field(allow_inf_nan=False, default=None)
+    at_least: float | None = Field(allow_inf_nan=False, default=None)
+    lasting_seconds: float = Field(ge=0, le=45, default=10.0)
+    node_label: Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")] = "node"
 
 
 class SpecShape(Shape):
@@ -188,6 +217,29 @@ def _together(spec: SpecShape, app: str) -> Iterator[tuple[str, str]]:
                 yield f"checks[{i}].{key}", f"a check of kind {check.kind} needs this key"
         if check.law is not None and not LAW.fullmatch(check.law):
             yield f"checks[{i}].law", f"{shown(check.law)} is no law; write it as a = b + c, in names of metrics"
+        if check.kind == "prometheus":
+            for key, reason in _queries(check):
+                yield f"checks[{i}].{key}", reason
+
+
+def _queries(check: CheckShape) -> Iterator[tuple[str, str]]:
+    """A metrics server is asked for one value with a bound, or for two counters."""
+    given = check.model_fields_set
+    counters, bounds = given & {"query_bad", "query_total"}, sorted(given & {"at_most", "at_least"})
+    if "query" in given and counters:
+        yield "query", "a check asks for one value (query) or for two counters (query_bad, query_total); remove one"
+    elif "query" in given and not bounds:
+        yield "query", "nothing says which values are good; write at_most or at_least"
+    elif "query" not in given and len(counters) < 2:
+        yield "query", "a check of kind prometheus needs query with a bound, or query_bad and query_total"
+    elif "query" not in given and bounds:
+        yield bounds[0], "counters have no bound: both arms are compared; remove it"
+    if check.at_most is not None and check.at_least is not None and check.at_least > check.at_most:
+        yield "at_least", f"no value is at least {check.at_least:g} and at most {check.at_most:g}; turn them round"
+    for key in ("query", "query_bad", "query_total"):
+        for name in re.findall(r"\$(\w+)", getattr(check, key) or ""):
+            if name not in IN_QUERIES:
+                yield key, f"${name} is nothing that the controller fills in {nearest(name, IN_QUERIES)}"
 
 
 _types = {
@@ -213,6 +265,8 @@ def _sentences(error: ValidationError, table: Mapping[str, Any]) -> Iterator[tup
             yield key, f"{shown(value)} is out of bounds; write {words} {context[bound]:g}"
         elif kind == "literal_error":
             yield key, f"{shown(value)} is not accepted here; write {context['expected']}"
+        elif kind == "finite_number":
+            yield key, f"{shown(value)} is not a finite number; write one"
         elif kind == "string_pattern_mismatch":
             yield key, f"{shown(value)} is not accepted here; it must match {context['pattern']}"
         elif kind in ("too_short", "string_too_short"):
@@ -224,5 +278,7 @@ def _sentences(error: ValidationError, table: Mapping[str, Any]) -> Iterator[tup
 def _keys(at: tuple[int | str, ...]) -> list[str]:
     """The keys that are known where ``at`` stands."""
     shapes: dict[str, type[Shape]] = {"checks": CheckShape, "data_versions": VersionsShape}
-    shape = BadShape if "bad" in at[:-1] else shapes.get(str(at[0]), SpecShape) if len(at) > 1 else SpecShape
+    inner: dict[str, type[Shape]] = {"bad": BadShape, "limits": LimitsShape}
+    within = next((inner[str(name)] for name in at[:-1] if name in inner), None)
+    shape = within if within is not None else shapes.get(str(at[0]), SpecShape) if len(at) > 1 else SpecShape
     return [field.alias or name for name, field in shape.model_fields.items()]

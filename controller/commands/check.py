@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
-from controller.artifacts.spec import BadSpec, parse
+from controller.artifacts.spec import AppSpec, BadSpec, parse
 from controller.commands.exits import DONE, NO
 from environments import BadEnvironment, Environment, from_folder, names
 
@@ -27,9 +28,11 @@ def check(args: argparse.Namespace) -> int:
     for app in sorted({app for environment in good for app in environment.fleets}):
         try:
             path = folder / "apps" / app / "release.toml"
-            parse(path.read_bytes() if path.exists() else None, app)
+            spec = parse(path.read_bytes() if path.exists() else None, app)
         except BadSpec as bad:
             problems.append(str(bad))
+        else:
+            problems += unasked(spec, good)
     if args.json:
         report = {"schema": "turnabout/check/1", "good": not problems, "problems": problems}
         print(json.dumps(report, indent=2))
@@ -38,3 +41,14 @@ def check(args: argparse.Namespace) -> int:
     else:
         print(f"{', '.join(environment.name for environment in good)}: no complaints.")
     return NO if problems else DONE
+
+
+def unasked(spec: AppSpec, environments: list[Environment]) -> Iterator[str]:
+    """Environments that name no metrics server although a check of the application asks one."""
+    names = [check.name for check in spec.checks if check.kind == "prometheus"]
+    for environment in environments:
+        if names and spec.app in environment.fleets and not environment.judge.prometheus:
+            yield (
+                f"environments/{environment.name}.toml: judge.prometheus: this key is missing; "
+                f"{', '.join(names)} of apps/{spec.app}/release.toml asks that server"
+            )

@@ -12,7 +12,7 @@ from functools import partial
 
 from controller import assemble
 from controller.commands.exits import DONE, NO, PERSON
-from controller.errors import Refused, Trouble
+from controller.errors import Refused, SetAside, Trouble
 from controller.fleets.nodes import NodeFleet
 from controller.keys import commit_key
 from controller.model import Release
@@ -108,13 +108,20 @@ def promote(args: argparse.Namespace, site: Site) -> int:
     branch = assemble.policy(parts, source, names[source]).branch
     proven(parts, source, branch, names[source])
     key = commit_key(args.key, site.keys) if args.key else None
-    done = parts.git.promote(branch, to.branch, owned_by(target), key)
+    try:
+        done = parts.git.promote(branch, to.branch, owned_by(target), key)
+    except SetAside as aside:
+        print(aside)
+        return PERSON
     if isinstance(done, NotNeeded):
         print(done.why)
         return NO
     if args.json:
-        print(json.dumps({"schema": "turnabout/promote/1", "commit": done.commit, "source": done.source}))
+        value = {"commit": done.commit, "source": done.source, "infrastructure": done.infrastructure}
+        print(json.dumps({"schema": "turnabout/promote/1", **value}))
     else:
+        if done.infrastructure is not None:
+            print(f"{target}: {done.infrastructure[:7]} brings the infrastructure, in a commit of its own before it.")
         print(f"{target}: {done.commit[:7]} carries {source}'s {done.source[:7]}.")
         print(f"Watch it: turnabout watch {target}")
     return DONE

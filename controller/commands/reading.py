@@ -117,6 +117,9 @@ def replay(args: argparse.Namespace, site: Site) -> int:
     of = rejudge.looks(history, number)
     names = list(rejudge.JUDGES) if args.judge == "all" else [args.judge]
     alpha = of.rollout.judge.alpha if args.alpha is None else args.alpha
+    if not 0 < alpha < 1:
+        no_chance = f"an alpha of {alpha:g} is the chance of nothing"
+        raise Refused(f"judging rollout {number} again", no_chance, "Write one above 0 and below 1, such as 0.01.")
     said = [rejudge.JUDGES[judge](of, alpha) for judge in names]
     recorded = tell(history, number).phase
     if args.json:

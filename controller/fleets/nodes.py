@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import http.client
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from controller.errors import Refused, Unreachable
-from controller.fleets import answers
+from controller.fleets import answers, pull
 from controller.model import Action, Activate, Confirm, NodeView, Return, Revert, Stage, Traffic
 from controller.ports import Clock, Transport
 from controller.samples import Telemetry
@@ -35,18 +33,7 @@ class NodeFleet:
 
     def observe(self, node: str) -> Telemetry:
         place = self._nodes[node]
-        url = urlsplit(place.observe_url)
-        connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=OBSERVE_SECONDS)
-        try:
-            connection.request("GET", url.path, headers={"Authorization": f"Bearer {place.observe_token}"})
-            response = connection.getresponse()
-            body = response.read()
-        except (OSError, http.client.HTTPException) as error:
-            raise Unreachable(f"observing {node}", str(error) or type(error).__name__, "Look at the node.") from error
-        finally:
-            connection.close()
-        if response.status != http.client.OK:
-            raise Unreachable(f"observing {node}", f"it answered {response.status}", "Compare the observe tokens.")
+        body = pull.observe(node, place.observe_url, place.observe_token, OBSERVE_SECONDS)
         return answers.telemetry(answers.parsed(body, node), node, place.app, self._clock.now())
 
     def act(self, action: Action, generation: int) -> NodeView | None:
@@ -56,27 +43,33 @@ class NodeFleet:
 
     def probe(self, node: str, app: str) -> bool:
         answer = self._run(node, ("probe",), None, PROBE_SECONDS)
-        return bool(answer["probe"]["works"])
+        with answers.reading("the probe", node):
+            return bool(answer["probe"]["works"])
 
     def last_words(self, node: str, app: str) -> tuple[str, ...]:
         answer = self._run(node, ("logs", "--lines", "50"), None, COMMAND_SECONDS)
-        return tuple(str(line) for line in answer["lines"])
+        with answers.reading("the log", node):
+            return tuple(str(line) for line in answer["lines"])
 
     def _stage(self, action: Stage) -> NodeView | None:
         """The manifest first; then only the blobs that the node lacks."""
-        bundle = self._bundles.bundle(action.digest, ())
-        answer = self._run(action.node, ("stage", action.digest), bundle, STAGE_SECONDS)
-        if not answer["staged"]:
-            bundle = self._bundles.bundle(action.digest, tuple(answer["missing"]))
-            answer = self._run(action.node, ("stage", action.digest), bundle, STAGE_SECONDS)
-            if not answer["staged"]:
-                said = "it still misses blobs that it was given"
-                raise Refused(f"staging on {action.node}", said, "Look at its disk.")
+        missing = self._brought(action, ())
+        if missing and self._brought(action, missing):
+            said = "it still misses blobs that it was given"
+            raise Refused(f"staging on {action.node}", said, "Look at its disk.")
         return None
+
+    def _brought(self, action: Stage, blobs: tuple[str, ...]) -> tuple[str, ...]:
+        """What the node still lacks of a release, once it was given these blobs."""
+        bundle = self._bundles.bundle(action.digest, blobs)
+        answer = self._run(action.node, ("stage", action.digest), bundle, STAGE_SECONDS)
+        with answers.reading("what is staged", action.node):
+            return () if answer["staged"] else tuple(str(blob) for blob in answer["missing"])
 
     def _command(self, node: str, *argv: str) -> NodeView:
         answer = self._run(node, argv, None, COMMAND_SECONDS)
-        return answers.view(answer["status"], node, self._clock.now())
+        with answers.reading("the status", node):
+            return answers.view(answer["status"], node, self._clock.now())
 
     def _run(self, node: str, argv: tuple[str, ...], stdin: bytes | None, timeout: float) -> Mapping[str, Any]:
         place = self._nodes[node]
@@ -84,7 +77,8 @@ class NodeFleet:
         answer = answers.parsed(ran.out, node)
         if ran.code == DONE:
             return answer
-        said = (answer.get("error") or {}).get("sentence") or f"exit code {ran.code}"
+        with answers.reading("an error", node):
+            said = str((answer.get("error") or {}).get("sentence") or f"exit code {ran.code}")
         kind = Refused if ran.code in (REFUSED, BAD_USAGE) else Unreachable
         raise kind(f"{argv[0]} on {node}", said, "")
 

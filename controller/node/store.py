@@ -19,6 +19,8 @@ from .manifest import blobs_of, check_manifest
 from .node import Node
 from .unpack import unpack_dependencies, unpack_release
 
+TAKES_NO_MORE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
 
 def stage(node: Node, digest: str, stream: IO[bytes]) -> Json:
     """Take a release from a tar; leave it whole and verified in the store, or leave the store as it was."""
@@ -33,8 +35,9 @@ def stage(node: Node, digest: str, stream: IO[bytes]) -> Json:
         except BaseException as problem:
             for path in brought:
                 remove(path)
-            if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT):
-                why = f"The disk of {node.root} is full: nothing was staged. Run gc, then stage again."
+            if isinstance(problem, OSError) and problem.errno in TAKES_NO_MORE:
+                why = f"The disk of {node.root} takes no more ({problem.strerror}): nothing was staged."
+                why += " Run gc, then stage again."
                 raise Failed("disk", why) from None
             if isinstance(problem, (OSError, tarfile.TarError, EOFError)):
                 why = f"The release did not arrive whole ({problem}): nothing was staged. Stage again."

@@ -76,6 +76,8 @@ class Promoted:
     commit: str
     source: str
     message: str
+    infrastructure: str | None = None
+    """The commit before it, where infrastructure changed as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +112,20 @@ def revert_subject(subject: str) -> str:
     return f'Revert "{one if len(one) <= room else one[: room - 1].rstrip() + "…"}"'
 
 
-def promote_message(source_branch: str, source: str, target_branch: str, subject: str) -> str:
+def aside_branch(rollout: str) -> str:
+    """Where the revert of a rollout, by its token, waits for people when the branch is protected."""
+    return f"turnabout/revert-{rollout}"
+
+
+def promote_message(
+    source_branch: str, source: str, target_branch: str, subject: str, infrastructure: bool = False
+) -> str:
+    """The whole message of a promotion, or of the commit that brings its infrastructure first."""
     body = f"{source_branch} runs {source[:12]} ({one_line(subject)}); {target_branch} keeps its own files."
-    head = f"Promote {source_branch} {source[:12]} to {target_branch}"
+    if infrastructure:
+        body += " The applications follow in the next commit."
+    what = "infrastructure of " if infrastructure else ""
+    head = f"Promote {what}{source_branch} {source[:12]} to {target_branch}"
     return message(head, body, ((PROMOTED, f"{source_branch} {source}"),))
 
 

@@ -3,8 +3,8 @@
 Reading is one ``ls-remote`` for all heads and a fetch into a bare mirror; contents come from the mirror's objects.
 Writing is four things, each a commit made without a work tree and pushed with the lease of what was seen: the revert of
 a release that did harm, the promotion of one branch's tree to another, an earlier release brought back, and notes.
-Somebody else may always be first; then everything is fetched and decided again, a few times. Which reversal is wanted,
-and when, is the loop's matter.
+Somebody else may always be first; then everything is fetched and decided again, a few times. A revert that a protected
+branch refuses is pushed to a branch of its own, once. Which reversal is wanted, and when, is the loop's matter.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from controller.errors import Conflict, Refused
+from controller.errors import Conflict, Refused, SetAside
 from controller.keys import CommitKey
 from controller.sources.commits import (
     ROLLOUT,
@@ -24,19 +25,22 @@ from controller.sources.commits import (
     Restored,
     Reversal,
     Reverted,
+    aside_branch,
     promote_message,
     revert_message,
 )
-from controller.sources.gitcli import SSH, Git, StaleLease, environment, records, shown
+from controller.sources.gitcli import SSH, Git, Protected, StaleLease, environment, shown
+from controller.sources.history import History
+from controller.sources.promotion import promoted
 from controller.sources.restore import restored
 from controller.sources.trees import Entry, File, Trees
 
 NOTES = "refs/notes/turnabout"
 TRIES = 5
 """How often somebody else may be first before it is left for the next time."""
-LOOK_BACK = 50
-"""How many commits are looked at for the last one that was right."""
-EMPTY_TREE = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+
+Make = Callable[[str], str | NotNeeded]
+"""Makes the commit that follows the tip it is given, or says why none is needed."""
 
 
 class GitSource:
@@ -62,12 +66,14 @@ class GitSource:
                     for what, value in (("NAME", name), ("EMAIL", email))}  # fmt: skip
         plain = {"GIT_LITERAL_PATHSPECS": "1", "GIT_NO_REPLACE_OBJECTS": "1"}
         self._git = Git(mirror, seconds, environment(ssh) | identity | plain)
-        self._trees = Trees(self._git)
+        self._trees, self.history = Trees(self._git), History(self._git)
         self._one_at_a_time = threading.RLock()  # git's own locks would make the second fail instead of wait
         self._place = shown(url)
         if not (mirror / "HEAD").exists():
             mirror.mkdir(parents=True, exist_ok=True)
             self._git.run("init", "--quiet", "--bare", "--template=", attempt=f"making the mirror {mirror}")
+        # What was promoted is needed when a forced push has taken it off every branch, however long that is ago.
+        self._git.run("config", "gc.pruneExpire", "never", attempt=f"setting up the mirror {mirror}")
 
     # ---- reading --------------------------------------------------------------------------------------------------
 
@@ -84,9 +90,22 @@ class GitSource:
             self._fetch(ref, attempt)
             return self._git.text("rev-parse", "--verify", ref, attempt=attempt)
 
-    def _fetch(self, ref: str, attempt: str) -> None:
+    def _fetch(self, ref: str, attempt: str, to: str = "") -> None:
         flags = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
-        self._git.run("fetch", *flags, "--", self.url, f"+{ref}:{ref}", attempt=attempt)
+        self._git.run("fetch", *flags, "--", self.url, f"+{ref}:{to or ref}", attempt=attempt)
+
+    def bring(self, commit: str, branch: str) -> None:
+        """Have a commit in a mirror that was lost: from its branch, or by itself if no branch leads to it any more."""
+        attempt = f"fetching commit {commit[:12]} from {self._place}"
+        if self._has(commit, attempt):
+            return
+        with suppress(Refused):  # the branch may be gone
+            self.fetch(branch)
+        if not self._has(commit, attempt):
+            self._fetch(commit, attempt, f"refs/turnabout/{commit}")
+
+    def _has(self, commit: str, attempt: str) -> bool:
+        return self._git.ask("cat-file", "-e", f"{commit}^{{commit}}", attempt=attempt).code == 0
 
     def read(self, commit: str, folder: str = "") -> Callable[[str], bytes | None]:
         """A reader of the files of a fetched commit: path below ``folder`` to content, None where there is no file."""
@@ -110,37 +129,21 @@ class GitSource:
 
     def describe(self, commit: str, since: str | None = None) -> Description:
         """A fetched commit, and how many lines changed ``since``: another commit, or its first parent."""
-        attempt = f"describing {commit[:12]}"
-        out = self._git.text("show", "-s", "--format=%H%x00%s%x00%an <%ae>%x00%ct%x00%P", commit, attempt=attempt)
-        full, subject, author, at, parents = out.split("\0")
-        before = since or (parents.split() or [EMPTY_TREE])[0]
-        flags = ("--numstat", "-r", "-z", "--no-renames")
-        numbers = records(self._git.run("diff-tree", *flags, before, full, attempt=attempt).out)
-        lines = sum(int(count) for line in numbers for count in line.split("\t")[:2] if count != "-")
-        return Description(full, subject, author, float(at), tuple(parents.split()), lines)
+        return self.history.describe(commit, since)
 
     def last_before(self, bad: str, good: str, holds: Callable[[str], bool]) -> str:
         """The newest commit of the branch, before ``bad`` and not before ``good``, for which ``holds`` is true.
 
         What came between for other applications is in it: a reversal that restores from there leaves that alone.
         """
-        walk = ("rev-list", "--first-parent", f"--max-count={LOOK_BACK}", f"{bad}^", f"^{good}")
-        between = self._git.text(*walk, attempt=f"reading what came between {good[:12]} and {bad[:12]}")
-        return next((commit for commit in between.splitlines() if holds(commit)), good)
+        for step in self.history.steps(bad):
+            if step.commit == good or (step.commit != bad and holds(step.commit)):
+                return step.commit
+        return good
 
     def contains(self, branch: str, trailer: str) -> bool:
         """Whether any commit of the branch, as the server has it now, carries ``trailer``, written ``Key: value``."""
-        return self._commit_with(self.fetch(branch), trailer) is not None
-
-    def _commit_with(self, tip: str, trailer: str) -> str | None:
-        key, _, value = trailer.partition(": ")
-        form = f"--format=%H%x00%(trailers:key={key},valueonly,separator=%x1f)"
-        asked = ("log", "--fixed-strings", f"--grep={trailer}", form, tip)
-        for line in self._git.text(*asked, attempt=f"searching {tip[:12]} for {trailer}").splitlines():
-            commit, _, values = line.partition("\0")
-            if value in values.split("\x1f"):
-                return commit
-        return None
+        return self.history.commit_with(self.fetch(branch), trailer) is not None
 
     # ---- writing --------------------------------------------------------------------------------------------------
 
@@ -150,7 +153,7 @@ class GitSource:
         text = revert_message(reversal)
 
         def make(tip: str) -> str | NotNeeded:
-            earlier = self._commit_with(tip, f"{ROLLOUT}: {reversal.rollout}")
+            earlier = self.history.commit_with(tip, f"{ROLLOUT}: {reversal.rollout}")
             if earlier:
                 return NotNeeded(f"{earlier[:12]} on {reversal.branch} has reverted {reversal.rollout} already.")
             grafts: dict[str, tuple[Entry, ...]] = {}
@@ -165,8 +168,24 @@ class GitSource:
                 return NotNeeded(" ".join(reasons) or "The rollout changed no application.")
             return self._commit(self._trees.grafted(tip, grafts), (tip,), text, self.signing, attempt)
 
-        made = self._publish(reversal.branch, make, attempt)
+        try:
+            made = self._publish(reversal.branch, make, attempt)
+        except Protected as no:
+            raise self._set_aside(no, reversal.branch, aside_branch(reversal.rollout), make, attempt) from None
         return made if isinstance(made, NotNeeded) else Reverted(made, text)
+
+    def _set_aside(
+        self, no: Protected, branch: str, aside: str, make: Make, attempt: str, anew: bool = False
+    ) -> SetAside:
+        """Push what a branch refused to one of its own; what is there already is people's, unless it is made anew."""
+        made = there = self.heads().get(aside, "")
+        if anew or not there:
+            commit = make(self._git.text("rev-parse", "--verify", f"refs/heads/{branch}", attempt=attempt))
+            assert isinstance(commit, str)  # on this very tip one was made just now
+            self._push(commit, f"refs/heads/{aside}", there, f"{attempt}, on {aside} because {no.said}")
+            made = commit
+        said = f"{no.said}, so it waits as {made[:7]} on the branch {aside}"
+        return SetAside(attempt, said, f"Merge that branch into {branch}, by a pull request.", aside, made)
 
     def signed(self, commit: str, allowed: str) -> bool:
         """Whether a fetched commit is signed by one of ``allowed``, the lines of an allowed_signers file."""
@@ -187,16 +206,24 @@ class GitSource:
         """
         attempt = f"promoting {source_branch} to {target_branch} of {self._place}"
         source = self.fetch(source_branch)
-        text = promote_message(source_branch, source, target_branch, self.describe(source).subject)
+        subject = self.describe(source).subject
+        text, first_text = (promote_message(source_branch, source, target_branch, subject, infrastructure=first)
+                            for first in (False, True))  # fmt: skip
+        first: list[str] = []
 
         def make(tip: str) -> str | NotNeeded:
-            tree = self._trees.grafted(source, {path: self._trees.entries(tip, path) for path in owned})
-            if tree == self._trees.tree(tip):
+            trees = promoted(self._trees, self.history, source, tip, owned)
+            if not trees:
                 return NotNeeded(f"{target_branch} already has everything that {source_branch} has.")
-            return self._commit(tree, (tip, source), text, key, attempt)
+            first[:] = [self._commit(tree, (tip,), first_text, key, attempt) for tree in trees[:-1]]
+            return self._commit(trees[-1], (*(first or [tip]), source), text, key, attempt)
 
-        made = self._publish(target_branch, make, attempt)
-        return made if isinstance(made, NotNeeded) else Promoted(made, source, text)
+        try:
+            made = self._publish(target_branch, make, attempt)
+        except Protected as no:
+            aside = f"turnabout/promote-{source_branch}-to-{target_branch}"
+            raise self._set_aside(no, target_branch, aside, make, attempt, anew=True) from None
+        return made if isinstance(made, NotNeeded) else Promoted(made, source, text, first[0] if first else None)
 
     def restore(
         self, branch: str, paths: Mapping[str, str], text: str, fits: Callable[[str, str], str | None]
@@ -248,7 +275,7 @@ class GitSource:
         self._git.run("update-ref", "-d", NOTES, attempt=attempt)
         return ""
 
-    def _publish(self, branch: str, make: Callable[[str], str | NotNeeded], attempt: str) -> str | NotNeeded:
+    def _publish(self, branch: str, make: Make, attempt: str) -> str | NotNeeded:
         """Push the commit that ``make`` puts on the branch's tip; fetch and ask it again where the tip has moved."""
         with self._one_at_a_time:
             for _ in range(TRIES):
@@ -264,7 +291,7 @@ class GitSource:
         raise self._too_slow(branch, attempt)
 
     def _push(self, what: str, ref: str, seen: str, attempt: str) -> None:
-        """What is pushed has ``seen`` as its parent, so that with this lease it can only move the branch forward."""
+        """What goes to a branch of people's has ``seen`` as its parent: with this lease it can only move forward."""
         lease = f"--force-with-lease={ref}:{seen}"
         self._git.run("push", "--porcelain", "--quiet", lease, "--", self.url, f"{what}:{ref}", attempt=attempt)
 

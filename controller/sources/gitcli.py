@@ -27,6 +27,10 @@ class StaleLease(Refused):
     """The reference is no longer where it was seen: fetch, and decide again."""
 
 
+class Protected(Refused):
+    """The server lets nobody, or not us, push to this branch."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     code: int
@@ -113,7 +117,9 @@ KINDS: tuple[tuple[type[Trouble], str, str, str], ...] = (
     # kind, pattern in what git said, what it means, what to do
     (StaleLease, r"stale info|non-fast-forward|fetch first|incorrect old value|cannot lock ref '|failed to update ref",
      "somebody else moved it first", "Fetch, and decide again."),
-    (Refused, r"protected branch|GH006|pre-receive hook declined|push declined",
+    (Unreachable, r"unpacker error|unable to create temporary object directory|remote unpack failed",
+     "the server could not store it", "Look whether its disk is full; it is tried again."),
+    (Protected, r"[Pp]rotected branch|GH006|GH013|pre-receive hook declined|push declined|through pull requests",
      "the server protects this branch", "Let the controller's key push to it, or merge the change by a pull request."),
     (Refused, r"\[(?:remote )?rejected\]", "the server rejected the push", "See what it said, and push again."),
     (Refused, r"Permission denied|Authentication failed|could not read Username|access denied|error: 40[13]",
@@ -124,10 +130,14 @@ KINDS: tuple[tuple[type[Trouble], str, str, str], ...] = (
      "there is no such repository", "Check the URL of the repository."),
     (Refused, r"service not enabled", "the server takes no pushes", "Enable receive-pack at the server."),
     (Refused, r"couldn't find remote ref", "the server has no such branch", "Create the branch, or correct its name."),
+    (Refused, r"not our ref",
+     "the server has no such commit", "Push it to a branch of any name, from a clone that has it."),
     (Unreachable, r"unable to connect|Could ?n[o']t (?:resolve|connect)|Connection (?:refused|reset|timed out|closed)|"
      r"Failed to connect|hung up|early EOF|unable to access|unexpected disconnect|No route|Network is unreachable|"
      r"unable to look up|Broken pipe|Could not read from remote|index-pack failed",
      "the server does not answer", AGAIN),
+    (Unreachable, r"No space left on device|Disk quota exceeded",
+     "the mirror has no room", "Free the controller's disk; it is tried again."),
     (Refused, r"Not a valid object name|not a tree object|bad object|unknown revision",
      "the mirror has no such commit", "Fetch its branch first."),
     (Conflict, r"\.lock': File exists|Unable to create '[^']*\.lock'",
@@ -138,8 +148,8 @@ KINDS: tuple[tuple[type[Trouble], str, str, str], ...] = (
 def trouble(attempt: str, answer: Answer) -> Trouble:
     """What went wrong, sorted by who must act."""
     said = answer.err
-    if b"rejected]" in answer.out:  # a push says per branch what became of it, on stdout
-        said += "\n" + answer.out.decode("utf-8", "replace")
+    if b"rejected]" in answer.out:  # a push says per branch what became of it, on stdout; not who pushed which commit
+        said += "\n" + re.sub(r"(?m)^!\t[0-9a-f]+:", "! ", answer.out.decode("utf-8", "replace"))
     for kind, pattern, meaning, remedy in KINDS:
         if re.search(pattern, said):
             return kind(attempt, f"{meaning} ({folded(said)})", remedy)

@@ -13,6 +13,7 @@ from functools import partial
 from controller.artifacts.store import ArtifactStore
 from controller.errors import Refused
 from controller.model import AppRelease, Lane, Release, Rollout
+from controller.sources.admission import Signers, refuse_hiding, refuse_mixing, unsigned
 from controller.sources.commits import NotNeeded, Restored, Reversal, Suspect, restore_message
 from controller.sources.git import GitSource
 from environments import BadEnvironment, Environment, load
@@ -30,8 +31,10 @@ class Releases:
 
     def __init__(self, git: GitSource, artifacts: ArtifactStore) -> None:
         self._git, self._artifacts = git, artifacts
-        self._signers: dict[str, str] = {}
-        """Environment to the lines of those who may sign for it, as the policy in force states them."""
+        self._signers: dict[str, Signers] = {}
+        """Environment to those who may sign for it, as the policy in force states them."""
+        self._known: dict[str, str] = {}
+        """Environment to the commit that states the policy in force: what led to it is not asked about again."""
 
     def heads(self) -> Mapping[str, str]:
         return self._git.heads()
@@ -49,16 +52,19 @@ class Releases:
             if lines is None:
                 said = f"its signers file {stated.signers} is not in commit {commit[:7]}"
                 raise Refused(f"reading the policy of {name}", said, "Commit the file, or take `signers` out.")
-            self._signers[name] = lines.decode("utf-8", "replace")
+            self._signers[name] = Signers.of(lines.decode("utf-8", "replace"))
+        self._known[name] = commit
         return stated
 
     def release(self, environment: Environment, commit: str) -> Release:
         """What ``commit`` wants; settings come from the commit itself, they are part of the release.
 
-        Raises Refused for one that nobody who may has signed: a candidate cannot authorise itself.
+        Raises Refused for one that nobody who may has signed, since a candidate cannot authorise itself, and for one
+        that mixes or hides what a promotion keeps apart and brings whole.
         """
         self._git.fetch(environment.branch)
         self._refuse_strangers(environment, commit)
+        self._refuse_what_is_no_promotion(environment, commit)
         said = self._git.describe(commit)
         stated = self.environment(environment.name, commit)
         if set(stated.fleets) != set(environment.fleets):
@@ -72,14 +78,35 @@ class Releases:
         return Release(environment.name, commit, said.subject, said.committed_at, apps, said.changed_lines)
 
     def _refuse_strangers(self, environment: Environment, commit: str) -> None:
-        allowed = self._signers.get(environment.name)
-        if allowed is None:
+        signers = self._signers.get(environment.name)
+        if signers is None:
             return
         own = self._git.signing.allowed_signers() if self._git.signing is not None else ""
-        if not self._git.signed(commit, f"{allowed}\n{own}"):
-            said = f"none of the keys in {environment.signers}, as it was last promoted, has signed it"
-            remedy = "Sign it with one of them, or let somebody who may merge it."
-            raise Refused(f"reading commit {commit[:7]}", said, remedy)
+        known = self._known[environment.name]
+        stranger = unsigned(self._git.history, self._git.signed, signers, own, known, commit)
+        if stranger is None:
+            return
+        named = "it" if stranger == commit else self._git.history.named(stranger)
+        if signers.forge and self._git.signed(stranger, signers.forge):
+            said = f"only the forge has signed {named}, and a forge vouches for nothing but merges"
+        else:
+            said = f"none of the keys in {environment.signers}, as it was last promoted, has signed {named}"
+        said += "" if stranger == commit else ", on which it stands"
+        remedy = "Sign it with one of them, or let somebody who may merge it."
+        raise Refused(f"reading commit {commit[:7]}", said, remedy)
+
+    def _refuse_what_is_no_promotion(self, environment: Environment, commit: str) -> None:
+        """Where releases come from another environment, they come whole, and infrastructure comes apart from them."""
+        name, source = environment.name, environment.promotes_from
+        if source is None or name not in self._known:
+            return
+        history, owned = self._git.history, owned_by(name)
+        steps = history.since(self._known[name], commit)
+        if any(step.merged for step in steps):
+            branch = self.environment(source, commit).branch
+            if branch in self._git.heads():
+                refuse_hiding(history, steps, source, self._git.fetch(branch), name, owned)
+        refuse_mixing(history, steps, name, owned)
 
     def revert(self, rollout: Rollout, branch: str) -> tuple[str | None, str]:
         """Push the revert commit of a rollout that did harm: (commit, message) or (None, why none is needed)."""

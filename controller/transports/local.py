@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from contextlib import suppress
 
 from controller.errors import Unreachable
 from controller.ports import Ran
@@ -28,7 +29,8 @@ class LocalTransport:
             out, _ = process.communicate(stdin, timeout=timeout)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            with suppress(subprocess.TimeoutExpired):  # whoever left the group may still hold the pipes
+                process.communicate(timeout=1)
             said = f"no answer within {timeout:.0f} s, so it is unknown whether it acted"
-            raise Unreachable(f"{argv[-1] if len(argv) < 4 else argv[5]} on {node}", said, "It is read back.") from None
+            raise Unreachable(f"commanding {node}", said, "It is read back.") from None
         return Ran(process.returncode, out)

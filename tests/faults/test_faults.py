@@ -13,7 +13,6 @@ import signal
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,63 +24,19 @@ from controller import rows
 from controller.clock import BootClock
 from controller.errors import Unreachable
 from controller.loop import Parts
-from controller.model import Phase, Rollout
+from controller.model import Phase
 from controller.ports import Ledger
 from controller.rows import Body, Row
 from environments import Environment, Freeze
-from infra.local.servers import ServerMissing, find_git_daemon, find_haproxy
+from tests.faults.breaking import children, no_room, supervisor
+from tests.faults.ends import base, boottime, candidate, ends, first_promoted, git_agrees, pending_because
 from tests.integration import toy
-from tests.integration.small import TOY, Place, begin, discard, wait
+from tests.integration.small import TOY, Place, wait
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """An environment whose first release is promoted, and no controller."""
-    try:
-        find_haproxy(), find_git_daemon()
-    except ServerMissing as missing:
-        pytest.skip(str(missing))
-    small = begin(tmp_path_factory.mktemp("faults") / "w", {"two": TOY})
-    try:
-        place = small.places["two"]
-        with place.controller():
-            wait("the first release", lambda: place.rollout(place.head()))
-            assert place.turnabout("approve", "two", "--reason", "first")[0] == 0
-            place.until(place.head(), Phase.PROMOTED)
-        yield place
-    finally:
-        discard(small)
-
-
-def candidate(rollout: Rollout) -> str:
-    return rollout.lanes[0].candidate.digest
-
-
-def base(rollout: Rollout) -> str:
-    good = rollout.lanes[0].base
-    assert good is not None
-    return good.digest
-
-
-def ends(place: Place, commit: str, phase: Phase, seconds: float = 60.0) -> Rollout:
-    """The rollout of a commit at its end, with fleet, ledger and clients of one mind about it."""
-    rollout = place.until(commit, phase, seconds)
-    wanted = candidate(rollout) if phase is Phase.PROMOTED else base(rollout)
-    assert place.chronicle.read().standing.promoted["toy"].digest == wanted
-    wait("the fleet agrees", lambda: place.run(wanted))
-    if phase is not Phase.PROMOTED and rollout.t0 is not None:
-        assert place.small.crowd.served(candidate(rollout)).last <= rollout.t0 + rollout.budget.limit
-    return rollout
-
-
-def git_agrees(place: Place, rollout: Rollout) -> str:
-    row = wait("the revert commit", lambda: place.chronicle.read().git(rollout.number), 60)
-    assert row.body["commit"] == place.head(), row.body
-    return place.message(place.head())
-
-
-def boottime() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+    yield from first_promoted(tmp_path_factory.mktemp("faults") / "w", "two", TOY)
 
 
 # ---- the ledger -----------------------------------------------------------------------------------------------------
@@ -178,36 +133,6 @@ def test_a_ledger_that_another_process_locks_does_not_keep_the_nodes_from_going_
 # ---- disks and artefacts --------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def no_room(place: Place, *nodes: str) -> Iterator[None]:
-    """These nodes keep more of their disk free than there is."""
-    files = [place.root(node) / "node.json" for node in nodes]
-    before = [file.read_text() for file in files]
-    for file, text in zip(files, before, strict=True):
-        file.write_text(json.dumps(json.loads(text) | {"reserve_bytes": 1 << 60}))
-    try:
-        yield
-    finally:
-        for file, text in zip(files, before, strict=True):
-            file.write_text(text)
-
-
-def pending_because(place: Place, commit: str, what: str) -> Rollout:
-    """The pending rollout of a commit, as soon as it says why it waits."""
-    seen = ""
-
-    def look() -> Rollout | None:
-        nonlocal seen
-        rollout = place.rollout(commit)
-        seen = f"{rollout.phase}: {rollout.why}" if rollout else "not there"
-        return rollout if rollout is not None and rollout.phase is Phase.PENDING and what in rollout.why else None
-
-    try:
-        return wait(f"it waits because {what!r}", look)
-    except AssertionError as late:
-        raise AssertionError(f"{late}; it is {seen}") from None
-
-
 def test_a_node_without_room_is_named_and_the_release_begins_when_there_is_room(place: Place) -> None:
     with place.controller():
         with no_room(place, "bos-b"):
@@ -220,6 +145,19 @@ def test_a_node_without_room_is_named_and_the_release_begins_when_there_is_room(
             rollout = pending_because(place, commit, "bos-b")
             assert rollout.t0 is None
             assert candidate(rollout) not in place.node("bos-b")["staged"]
+        ends(place, commit, Phase.PROMOTED)
+
+
+def test_a_disk_that_takes_no_more_in_mid_stage_is_named_and_nothing_of_the_release_is_left_there(place: Place) -> None:
+    releases = place.root("bos-b") / "store" / "releases"
+    before = sorted(releases.iterdir())
+    with place.controller():
+        with place.instead("bos-b", "open", "ulimit -f 2"):  # its commands write no file of more than 1 kB
+            commit = place.change("Too much", toy.good("too much"))
+            said = f"The disk of {place.root('bos-b')} takes no more (File too large): nothing was staged. Run gc, then"
+            rollout = pending_because(place, commit, f"bos-b, which is copying the candidate (stage on bos-b: {said}")
+            assert rollout.t0 is None
+            assert sorted(releases.iterdir()) == before
         ends(place, commit, Phase.PROMOTED)
 
 
@@ -327,19 +265,6 @@ def test_a_repository_that_is_not_there_is_named_and_read_again_when_it_is(place
 
 
 # ---- a node, piece by piece -----------------------------------------------------------------------------------------
-
-
-def supervisor(place: Place, node: str) -> int:
-    return place.small.platform.servers[f"two/{node}"].process.pid
-
-
-def children(pid: int) -> dict[str, int]:
-    """The supervisor's own children, the balancer and the node program, by what they are."""
-    found = {}
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
-        found["serve" if b"serve" in words else "haproxy"] = int(child)
-    return found
 
 
 def weights(place: Place, node: str) -> dict[str, int]:

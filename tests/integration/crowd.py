@@ -86,12 +86,14 @@ class Crowd:
 class Gate:
     """A port that leads to another one while it is ``open``.
 
-    ``silent``: it accepts, and nobody answers; ``closed``: it hangs up.
+    ``silent``: it accepts, and nobody answers; ``closed``: it hangs up; ``strange``: it says ``says`` itself and hangs
+    up; ``dripping``: it says ``says`` and then goes on for ever, a byte at a time.
     """
 
-    def __init__(self, to: tuple[str, int]) -> None:
-        self._to = to
-        self.state = "open"
+    def __init__(self, to: tuple[str, int], delay: float = 0.0) -> None:
+        """``delay``: seconds that each connection waits before it leads anywhere."""
+        self._to, self._delay = to, delay
+        self.state, self.says = "open", b""
         self._held: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._listener.getsockname()[1]
@@ -112,10 +114,21 @@ class Gate:
                 self._held.append(client)
             elif self.state == "closed":
                 client.close()
+            elif self.state in ("strange", "dripping"):
+                threading.Thread(target=self._speak, args=(client,), daemon=True).start()
             else:
                 threading.Thread(target=self._lead, args=(client,), daemon=True).start()
 
+    def _speak(self, client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError):
+            client.recv(65536)
+            client.sendall(self.says)
+            while self.state == "dripping":
+                time.sleep(0.2)
+                client.sendall(b" ")
+
     def _lead(self, client: socket.socket) -> None:
+        time.sleep(self._delay)
         with client, contextlib.suppress(OSError), socket.create_connection(self._to, 2) as server:
             server.settimeout(None)
             back = threading.Thread(target=pump, args=(server, client), daemon=True)

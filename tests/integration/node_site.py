@@ -86,6 +86,19 @@ try:
 except OSError as problem:
     print("port is taken:", problem, file=sys.stderr, flush=True)
     sys.exit(3)
+if wants.get("leak") and os.fork() == 0:
+    os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    server.serve_forever()
+if os.path.exists(os.path.join(config["data"], "die")):
+    os._exit(5)
+if wants.get("hop") and os.fork() == 0:
+    while True:
+        if os.fork():
+            os._exit(0)
+if wants.get("dies"):
+    import threading
+    threading.Timer(wants["dies"], os._exit, (5,)).start()
 server.serve_forever()
 """
 

@@ -70,8 +70,9 @@ waves = [{ region = 1 }]
 """
 CUT = """\
 #!/bin/sh
-# The way to a node, which a test can cut: the node is $5, its program the words before.
+# The way to a node: the node is $5, its program the words before. A test can cut it, or let others answer.
 if [ -e "$5/cut" ]; then sleep 1; exit 255; fi
+if [ -e "$5/instead" ]; then . "$5/instead"; fi
 exec "$@"
 """
 WHO = {f"GIT_{role}_{what}": "ann" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
@@ -224,6 +225,15 @@ class Place:
             where = f"rollout {seen.number} is {seen.phase}: {seen.why}" if seen else "it has no rollout"
             raise AssertionError(f"{late}; {where}") from None
 
+    def until_promoted(self, commit: str, seconds: float = 40.0) -> Rollout:
+        """The newest rollout of a commit as soon as it is promoted, while it is still settling."""
+
+        def look() -> Rollout | None:
+            seen = self.rollout(commit)
+            return seen if seen is not None and seen.phase is Phase.PROMOTED else None
+
+        return wait(f"{commit[:7]} is promoted", look, seconds)
+
     def numbered(self, number: int) -> Rollout | None:
         """A rollout as its newest row has it."""
         for row in reversed(self.chronicle.read().rows):
@@ -284,6 +294,18 @@ class Place:
         finally:
             gate.state = "open"
             mark.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def instead(self, name: str, observed: str, commanded: str, says: bytes = b"") -> Iterator[None]:
+        """The node lives on, and something else answers for it: a state of its gate, and shell before its program."""
+        gate, way = self.small.gates[self.name, name], self.root(name) / "instead"
+        way.write_text(commanded + "\n")
+        gate.says, gate.state = says, observed
+        try:
+            yield
+        finally:
+            gate.state = "open"
+            way.unlink()
 
 
 @dataclass

@@ -275,6 +275,11 @@ def test_an_order_is_a_row_with_who_and_why(turnabout: Command, told: Callable[[
         ("promoted", ("resume", "prod"), "prod is not held."),
         ("waiting", ("retry", "prod"), "Nothing is held or quarantined in prod."),
         ("waiting", ("quarantine", "clear", "prod"), "Nothing is quarantined in prod."),
+        (
+            "reverted",
+            ("retry", "prod", "12345"),
+            "Nothing that is held or quarantined in prod is 12345: see turnabout status prod.",
+        ),
     ],
 )
 def test_an_order_that_could_change_nothing_is_answered_with_2(
@@ -336,3 +341,56 @@ def test_check_says_every_complaint_at_once(turnabout: Command) -> None:
 
 def test_check_of_a_folder_without_environments_is_no_good_answer(turnabout: Command) -> None:
     assert turnabout("check") == (2, "environments defines no environment; name a checkout with --folder.\n")
+
+
+def test_check_names_environments_without_the_metrics_server_that_an_application_asks(turnabout: Command) -> None:
+    checkout = Path(__file__).resolve().parents[2]
+    for folder, name in (("environments", "base.toml"), ("environments", "dev.toml"), ("apps/mqtt", "release.toml")):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        Path(folder, name).write_text((checkout / folder / name).read_text())
+    Path("apps/c360").symlink_to(checkout / "apps" / "c360")
+    check = '[[checks]]\nname = "lag"\nkind = "prometheus"\nquery = "max by (node) (lag)"\nat_most = 5\n'
+    with Path("apps/mqtt/release.toml").open("a") as file:
+        file.write(check)
+    assert turnabout("check") == (
+        2,
+        "environments/dev.toml: judge.prometheus: this key is missing; "
+        "lag of apps/mqtt/release.toml asks that server\n",
+    )
+    overlay = Path("environments/dev.toml")
+    overlay.write_text(overlay.read_text() + '\n[judge]\nprometheus = "http://p:9090"\n')
+    assert turnabout("check") == (0, "dev: no complaints.\n")
+
+
+# ---- replay ---------------------------------------------------------------------------------------------------------
+
+
+def test_replaying_a_rollout_twice_says_the_same_to_the_byte(turnabout: Command, told: Callable[[str], Path]) -> None:
+    told("reverted")
+    for argv in (("--judge", "all", "--json"), ("--judge", "eprocess"), ("--judge", "mann-whitney", "--alpha", "0.05")):
+        code, printed = turnabout("replay", "prod/42", *argv)
+        assert (code, printed) == turnabout("replay", "prod/42", *argv)
+        assert code == 2, printed
+
+
+def test_a_replay_by_another_alpha_takes_as_long_as_that_needs(
+    turnabout: Command, told: Callable[[str], Path]
+) -> None:  # fmt: skip
+    told("reverted")
+
+    def after(alpha: str) -> float:
+        [judged] = json.loads(turnabout("replay", "prod/42", "--json", "--alpha", alpha)[1])["judged"]
+        assert (judged["judge"], judged["outcome"]) == ("eprocess", "FAIL")
+        return float(judged["t"])
+
+    assert after("0.2") < after("0.01")
+
+
+@pytest.mark.parametrize("alpha", ["0", "1", "-0.5", "nan"])
+def test_an_alpha_that_is_no_chance_is_refused(turnabout: Command, told: Callable[[str], Path], alpha: str) -> None:
+    told("reverted")
+    assert turnabout("replay", "prod/42", f"--alpha={alpha}") == (
+        1,
+        f"judging rollout 42 again: an alpha of {float(alpha):g} is the chance of nothing. "
+        "Write one above 0 and below 1, such as 0.01.\n",
+    )

@@ -2,111 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import socket
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from controller.errors import Conflict, Refused, Unreachable
-from controller.keys import CommitKey, revert_key
+from controller.keys import revert_key
 from controller.sources import gitcli
-from controller.sources.commits import NotNeeded, Promoted, Reversal, Reverted, Suspect
+from controller.sources.commits import NotNeeded, Promoted, Reverted, Suspect
 from controller.sources.git import NOTES, GitSource
 from controller.sources.gitcli import Git
 from controller.sources.sshsig import write_program
-
-HOST = "127.0.0.1"
-PROD = '[app.mqtt]\nretention_days = 30\n\n# between\n# the\n# two\n\n[app.c360]\ndatabase = "c360"\n'
-
-
-def git(folder: Path, *argv: str) -> str:
-    identity = {f"GIT_{role}_{what}": "ann" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    env = {**os.environ, **identity, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
-    return subprocess.run(
-        ["git", *argv], cwd=folder, env=env, check=True, capture_output=True, text=True, timeout=30
-    ).stdout.strip()
-
-
-class Daemon:
-    """A git daemon that serves the repositories of a folder, to fetch from and to push to."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind((HOST, 0))
-            self.port: int = free.getsockname()[1]
-        program = Path(git(folder, "--exec-path"), "git-daemon")  # started as "git daemon" it would outlive its parent
-        options = ["--reuseaddr", f"--listen={HOST}", f"--port={self.port}", "--export-all", "--enable=receive-pack"]
-        self._process = subprocess.Popen([str(program), *options, f"--base-path={folder}", str(folder)])
-        for _ in range(200):
-            with socket.socket() as probe:
-                if probe.connect_ex((HOST, self.port)) == 0:
-                    return
-            time.sleep(0.02)
-        raise AssertionError("git daemon did not come up")
-
-    def url(self, repository: str = "repository.git") -> str:
-        return f"git://{HOST}:{self.port}/{repository}"
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-
-class Person:
-    """Somebody with a clone, who commits and pushes."""
-
-    def __init__(self, folder: Path, repository: Path) -> None:
-        self.folder = folder
-        git(repository.parent, "clone", "-q", str(repository), str(folder))
-
-    def commits(self, subject: str, branch: str = "prod", **files: str | None) -> str:
-        """Push a commit that holds these files; the names' double underscores are slashes."""
-        git(self.folder, "fetch", "-q", "origin")
-        heads = git(self.folder, "for-each-ref", "--format=%(refname)", f"refs/remotes/origin/{branch}")
-        git(self.folder, "checkout", "-q", "-B", branch, *([f"origin/{branch}"] if heads else []))
-        for name, content in files.items():
-            path = self.folder / name.replace("__", "/").replace("_toml", ".toml").replace("_py", ".py")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.unlink() if content is None else path.write_text(content)
-        git(self.folder, "add", "-A")
-        git(self.folder, "commit", "-q", "--allow-empty", "-m", subject)
-        git(self.folder, "push", "-q", "origin", branch)
-        return git(self.folder, "rev-parse", "HEAD")
-
-
-class World:
-    """A served repository whose prod branch has one good commit, a person, and the controller's source."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.repository = folder, folder / "served" / "repository.git"
-        self.repository.parent.mkdir()
-        git(folder, "init", "-q", "--bare", "-b", "prod", str(self.repository))
-        self.daemon = Daemon(self.repository.parent)
-        self.ann = Person(folder / "ann", self.repository)
-        self.key = revert_key(folder / "keys")
-        self.source = self.new_source("mirror.git", self.key)
-        self.good = self.ann.commits(
-            "Start",
-            apps__mqtt__a_py="1\n",
-            apps__mqtt__b_py="1\n",
-            apps__c360__a_py="1\n",
-            environments__prod_toml=PROD,
-        )
-
-    def new_source(self, mirror: str, key: CommitKey | None = None, seconds: float = 10.0) -> GitSource:
-        return GitSource(self.daemon.url(), self.folder / mirror, key, seconds=seconds)
-
-    def shows(self, what: str) -> str:
-        return git(self.repository, "show", what)
-
-    def commits_on(self, branch: str = "prod") -> int:
-        return int(git(self.repository, "rev-list", "--count", branch))
+from tests.integration.repository import HOST, PROD, Daemon, World, git, reversal
 
 
 @pytest.fixture
@@ -114,13 +26,6 @@ def world(tmp_path: Path) -> Iterator[World]:
     made = World(tmp_path)
     yield made
     made.daemon.kill()
-
-
-def reversal(
-    world: World, bad: str, *paths: str, app: str = "mqtt", carries: Callable[[str, str], bool] | None = None
-) -> Reversal:
-    suspect = Suspect(app, "sha256:aa", "sha256:cc", paths or (f"apps/{app}",), world.good)
-    return Reversal("prod", "prod-r41", bad, (suspect,), "Break it", "mqtt: it failed.", "FAIL", (), carries)
 
 
 # ---- reading ------------------------------------------------------------------------------------------------------

@@ -168,8 +168,27 @@ def test_a_full_disk_fails_with_a_sentence_and_leaves_nothing(cold: Site) -> Non
     if done.returncode == 99:
         pytest.skip("this machine does not let us mount a small disk")
     assert error_of((done.returncode, json.loads(done.stdout))) == (1, "disk")
-    assert "is full" in json.loads(done.stdout)["error"]["sentence"]
+    assert "takes no more (No space left on device)" in json.loads(done.stdout)["error"]["sentence"]
     assert done.stderr == b""
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["in a blob", "in a tree"])
+def test_a_disk_that_takes_no_more_in_mid_stage_leaves_the_store_as_it_was(cold: Site, there: bool) -> None:
+    """Without root: to this call the kernel gives no file of more than 20 kB."""
+    tree = tar_of({"apps/toy/main.py": APP.encode(), "apps/toy/large.bin": b"x" * 30_000})
+    if there:
+        assert cold.stage(Made("large", tree=tree))[1]["staged"] is True
+    made, before = Made("large", tree=tree, another=1), files_of(cold)
+    command = [sys.executable, "-I", "-S", PROGRAM, str(cold.root), "stage", made.digest]
+    limited = ["bash", "-c", 'ulimit -f 20; exec "$@"', "bash", *command]
+    done = subprocess.run(limited, input=made.tar(blobs=not there), capture_output=True, timeout=60, check=False)
+    said = json.loads(done.stdout)
+    assert error_of((done.returncode, said)) == (1, "disk")
+    assert said["error"]["sentence"] == (
+        f"The disk of {cold.root} takes no more (File too large): nothing was staged. Run gc, then stage again."
+    )
+    assert files_of(cold) == before
+    assert cold.stage(made)[1]["staged"] is True, "with room it is staged as if nothing had been"
 
 
 def test_a_stage_that_was_killed_leaves_nothing_that_counts(cold: Site) -> None:
@@ -355,6 +374,55 @@ def test_all_of_a_stubborn_application_is_gone_before_the_next_opens_the_data(si
     assert not any(map(alive, stubborn_ones))
     assert site.processes() == {app["pid"]}
     assert app["harmful"] == [stubborn.digest]
+
+
+@pytest.mark.parametrize("dies", [None, 1.0], ids=["told to go back", "and dies"])
+def test_a_port_that_a_child_keeps_open_is_free_when_last_good_needs_it(site: Site, dies: float | None) -> None:
+    leaking = Made("leaking", leak=True, dies=dies)
+    site.stage(leaking)
+    site.activate(leaking, "r1", OLD)
+    if dies is None:
+        site.serves(leaking)
+        eventually(lambda: len(site.processes()) == 2)
+        assert site.revert("r1")[0] == 0
+    app = site.serves(OLD)
+    assert site.processes() == {app["pid"]}
+    assert app["restarts"] == (0 if dies is None else 1), "last good found its port free at once"
+    with urllib.request.urlopen(f"http://127.0.0.1:{site.http}/hello", timeout=5) as answer:
+        assert answer.read() == b"old"
+
+
+def test_a_child_that_forks_faster_than_one_looks_does_not_keep_last_good_from_starting(site: Site) -> None:
+    hopping = Made("hopping", hop=True)
+    site.stage(hopping)
+    site.activate(hopping, "r1", OLD)
+    site.serves(hopping)
+    assert site.revert("r1")[0] == 0
+    app = site.serves(OLD)
+    assert site.processes() == {app["pid"]}
+
+
+def test_a_candidate_that_crashes_is_started_once(site: Site) -> None:
+    crashing = Made("crashing", dies=0.3)
+    site.stage(crashing)
+    site.activate(crashing, "r1", OLD)
+    eventually(lambda: site.app()["went_back"])
+    site.serves(OLD)
+    assert site.root.joinpath("logs/toy.log").read_text().count("hello from crashing") == 1
+
+
+def test_a_last_good_that_crashes_at_each_start_is_tried_until_it_serves_and_leaves_nothing_behind(cold: Site) -> None:
+    leaking = Made("leaking", leak=True)
+    cold.start()
+    cold.promote(leaking, "first")
+    die = cold.root / "data" / "toy" / "die"
+    die.touch()
+    os.kill(cold.app()["pid"], signal.SIGKILL)
+    eventually(lambda: cold.app()["restarts"] >= 4)
+    assert (cold.app()["good"], cold.app()["harmful"]) == (leaking.digest, [])
+    die.unlink()
+    cold.serves(leaking)
+    eventually(lambda: len(cold.processes()) == 2)
 
 
 def test_the_first_release_goes_back_to_stopped(cold: Site) -> None:

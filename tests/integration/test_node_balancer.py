@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -198,6 +199,44 @@ def test_a_killed_balancer_comes_back_with_the_leased_weights(site: Site) -> Non
     eventually(lambda: balancer(site)["up"] and balancer(site)["since"] > since)
     eventually(lambda: (weight_of(site, "http/bos-a"), weight_of(site, "mqtt/bos-b")) == (7, 0))
     assert haproxy_pid(site) != before
+
+
+def test_clients_see_that_a_killed_balancer_gives_a_canary_without_traffic_at_most_its_share_and_soon_none(
+    site: Site,
+) -> None:
+    site.traffic("r1", 60, "mqtt/bos-a=0")
+    before, names = haproxy_pid(site), itertools.count()
+
+    def served_by() -> str:
+        """Where a client that nobody has seen yet is led; "" while nobody listens."""
+        try:
+            device = Device(site.facts["front_mqtt"], b"n%03d" % next(names))
+        except OSError:
+            return ""
+        device.sock.close()
+        return device.server
+
+    assert {served_by() for _ in range(20)} == {"bos-b"}
+    os.kill(before, signal.SIGKILL)
+    came = [eventually(served_by)]
+    while came[-20:].count("bos-b") < 20:
+        came.append(eventually(served_by))
+        assert came[-20:] != ["bos-a"] * 20, "the canary took the full share"
+        assert len(came) < 2000, "the leased weight does not come back"
+    assert weight_of(site, "mqtt/bos-a") == 0
+    assert haproxy_pid(site) != before
+
+
+def test_a_balancer_that_listens_to_nobody_is_told_of_and_gets_its_weights_when_it_listens_again(site: Site) -> None:
+    listens = site.run / "balancer.sock"
+    away = listens.rename(listens.with_suffix(".away"))
+    eventually(lambda: not balancer(site)["up"])
+    code, said = site.traffic("r1", 60, "http/bos-a=7")
+    assert (code, said["applied"], said["status"]["balancer"]["weights"]) == (0, False, {})
+    assert [lease["token"] for lease in balancer(site)["leases"]] == ["r1"], "it is leased all the same"
+    away.rename(listens)
+    eventually(lambda: weight_of(site, "http/bos-a") == 7)
+    assert balancer(site)["up"]
 
 
 def test_serve_dies_and_its_leases_hold_while_the_balancer_goes_on(site: Site) -> None:

@@ -65,6 +65,11 @@ def reverted_in_git(place: Place, rollout: Rollout) -> str:
     return place.message(row.body["commit"])
 
 
+def again_by(verb: str, place: Place, digest: str) -> str:
+    """The command that lets a release be tried again."""
+    return f'turnabout {verb} {place.name} {digest.removeprefix("sha256:")[:12]} --reason "WHY"'
+
+
 def waits(place: Place, app: str, reason: str) -> str:
     """What the controller tells of an application that it does not try."""
 
@@ -128,7 +133,8 @@ def test_harm_goes_back_and_git_says_so_and_the_same_bits_are_not_tried_again_un
 
     again = place.change("Answer odd numbers all the same", toy.harm("one"))
     said = waits(place, "toy", f"{again[:7]} waits: quarantined")
-    assert said == f"toy {again[:7]} waits: quarantined by rollout {rollout.number}: {rollout.why}"
+    lifts = f"which only {again_by('quarantine clear', place, candidate(rollout))} lifts"
+    assert said == f"toy {again[:7]} waits: quarantined by rollout {rollout.number}, {lifts}: {rollout.why}"
     assert place.rollout(again) is None
     code, said = place.turnabout("plan", "one")
     assert code == 3
@@ -220,9 +226,8 @@ def test_a_node_that_cannot_be_looked_at_ends_the_attempt_and_a_second_time_a_pe
             assert seen.why == "bos-a has not answered for 4 s, so nobody can say how it does."
         assert place.reaches(rollout.number, Phase.HELD).why == seen.why
     said = waits(place, "toy", "given up 2 times")
-    assert said == (
-        f"toy {commit[:7]} waits: given up 2 times without a clear verdict; turnabout retry tries it again"
-    )
+    again = f"{again_by('retry', place, candidate(rollout))} tries it again"
+    assert said == f"toy {commit[:7]} waits: given up 2 times without a clear verdict; {again}"
     assert place.head() == commit, "git is left alone"
     assert place.turnabout("status")[0] == 3
     assert place.turnabout("retry", "one", "--reason", "the link is repaired")[0] == 0
@@ -361,19 +366,26 @@ timezone = "UTC"
 """
 
 
+def rules_of(place: Place, commit: str) -> None:
+    """Wait until what a commit states as rules, and nothing else, is in force."""
+    wait(f"the rules of {commit[:7]}", lambda: place.chronicle.read().standing.policy == commit)
+
+
 def test_a_freeze_window_stops_everything_but_the_one_commit_that_a_person_lets_through(place: Place) -> None:
-    place.until(place.commit("Freeze for the fair", {"toy": [toy.good("before the fair")]}, one=FROZEN), Phase.PROMOTED)
+    newest_promoted(place)
+    rules_of(place, place.commit("Freeze for the fair", {}, one=FROZEN))
     commit = place.change("Mend the pump", toy.good("mended"))
     said = "the freeze window 'the fair' is open; turnabout approve lets it begin all the same"
     assert waits(place, "toy", "freeze window").endswith(said)
     assert place.turnabout("approve", "one", "--reason", "the pump stands still")[0] == 0
     rollout = place.until(commit, Phase.PROMOTED)
     assert (rollout.window, rollout.approved) == ("the fair", "ann: the pump stands still")
-    thaw = place.commit("Thaw", {"toy": [toy.good("after the fair")]}, one=f'branch = "one"\n{ONE}')
-    assert waits(place, "toy", thaw[:7]).endswith(said)
-    assert place.rollout(thaw) is None
-    assert place.turnabout("approve", "one", "--reason", "the fair is over")[0] == 0
-    place.until(thaw, Phase.PROMOTED)
+    later = place.change("Paint the pump", toy.good("painted"))
+    assert waits(place, "toy", later[:7]).endswith(said)
+    assert place.rollout(later) is None, "one approval, one commit"
+    assert place.turnabout("approve", "one", "--reason", "it rusts")[0] == 0
+    place.until(later, Phase.PROMOTED)
+    rules_of(place, place.commit("Thaw", {}, one=f'branch = "one"\n{ONE}'))
     after = place.change("Back to usual", toy.good("as usual"))
     assert place.until(after, Phase.PROMOTED).window is None
 

@@ -309,13 +309,18 @@ def forgetful(app: AppView) -> AppView:
     return replace(app, harmful=frozenset())
 
 
+@without("a node that went back by itself learns that it was harm", "nodes fail", "controllers and their ledger")
+def harm_is_told(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(steps, "knows_of_harm", lambda rollout, lane, app: True)
+
+
 # ---- plan, record, ledger -----------------------------------------------------------------------------------------
 
 
 @without("a quarantined digest is not planned again", "applied again")
 def quarantine(patch: pytest.MonkeyPatch) -> None:
     real = plan.held
-    patch.setattr(plan, "held", lambda standing, wanted: real(replace(standing, quarantine={}), wanted))
+    patch.setattr(plan, "held", lambda standing, *about: real(replace(standing, quarantine={}), *about))
     patch.setattr(turning, "harmed", forgiving(turning.harmed))
 
 

@@ -131,6 +131,7 @@ class Node:
             staged=frozenset(self.staged),
             went_back=state.went_back.reason if state.went_back else "",
             went_back_kind=state.went_back.kind if state.went_back else "",
+            went_back_token=state.went_back.token if state.went_back else "",
             ready_for=now - self.ready_since if self.ready else 0.0,
         )
         return NodeView(self.name, received_at, self.boot, self.boottime(now), {self.app: app}, dict(self.weights))

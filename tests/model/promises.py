@@ -230,6 +230,20 @@ def traffic_first(was: Before, world: World, told: Chronicle) -> str | None:
     return None
 
 
+def harm_is_known(was: Before, world: World, told: Chronicle) -> str | None:
+    """Harm on nodes: a rollout closes as REVERTED only when every node that had left it knows that it was harm."""
+    for before, after in told.steps:
+        if after.phase is not Phase.REVERTED or (before is not None and before.phase is Phase.REVERTED):
+            continue
+        for lane in (lane for lane in after.lanes if lane.app in after.guilty):
+            for name in lane.nodes:
+                state = world.nodes[name].state
+                left = state.went_back
+                if left and left.token == after.token and lane.candidate.digest not in state.harmful:
+                    return f"{name} left {after.token} ({left.kind}) and does not know that it was harm"
+    return None
+
+
 def whole_again(world: World, told: Chronicle) -> str | None:
     """13. After healing, the fleet is on one release that equals ledger and git, or a page says why not."""
     standing = fold(world.ledger.rows())
@@ -272,4 +286,5 @@ PROMISES: tuple[Promise, ...] = (
     promotion_is_left_by_returning,
     starts_from_last_good,
     traffic_first,
+    harm_is_known,
 )

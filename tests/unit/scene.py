@@ -94,6 +94,12 @@ def weighted(observation: Observation, weights: Mapping[str, int]) -> Observatio
     return replace(observation, nodes=nodes)
 
 
+def deafened(observation: Observation, node: str, seconds: float = 6.0) -> Observation:
+    """The node answers, and its balancer has not for so long."""
+    view = replace(observation.nodes[node], weights_at=NOW - seconds)
+    return replace(observation, nodes={**observation.nodes, node: view})
+
+
 def verdict(outcome: Outcome, app: str = "mqtt") -> Verdict:
     finding = Finding(app, "errors", "existing", outcome, "said so")
     return Verdict(outcome, f"The judge says {outcome}.", f"judge: {outcome}", (finding,), 3.0, 100.0)

@@ -29,6 +29,7 @@ from tests.unit.scene import (
     after,
     asked,
     confirmed,
+    deafened,
     lane,
     on_base,
     on_candidate,
@@ -61,6 +62,7 @@ def test_a_rollout_starts_when_every_node_is_on_last_good_and_has_the_bits() -> 
     ("observation", "sentence"),
     [
         (seen(on_base(), None), "Waits for bos-b, which does not answer."),
+        (deafened(seen(on_base(), on_base()), "bos-b"), "Waits for the balancer of bos-b, which does not answer."),
         (seen(on_candidate("prod-r6"), on_base()), "Waits for bos-a, which still holds prod-r6."),
         (seen(on_base(good=X), on_base()), "Waits for bos-a, which is not on last good."),
         (seen(on_base(ready=False), on_base()), "Waits for bos-a, which is not on last good."),
@@ -197,6 +199,17 @@ def test_a_silent_node_blinds() -> None:
 
     assert turned.cause is Cause.BLIND
     assert turned.why == "bos-b has not answered for 5 s, so nobody can say how it does."
+
+
+def test_a_balancer_that_does_not_answer_though_its_node_does_blinds_when_it_was_silent_for_long() -> None:
+    watched = seen(on_candidate(), on_base())
+
+    turned = after(rollout(Phase.WATCHING), deafened(watched, "bos-b"))
+
+    assert turned.cause is Cause.BLIND
+    assert turned.why == "The balancer of bos-b has not answered for 5 s, so nobody can move its traffic."
+    restarting = deafened(watched, "bos-b", 1.0)
+    assert after(rollout(Phase.WATCHING), restarting).phase is Phase.WATCHING, "a second is a balancer that starts"
 
 
 def test_harm_beats_an_order_to_abort() -> None:
@@ -362,7 +375,9 @@ def test_a_node_that_will_not_come_along_is_paged_for_and_tried_on() -> None:
 
     stuck = after(last, split)
     assert (stuck.phase, stuck.heading, stuck.settle) == (Phase.STUCK, Phase.PROMOTED, 4)
-    assert stuck.why.startswith("Promoted, but bos-b will not come along.")
+    assert stuck.why.startswith("Promoted, but bos-b will not come along. When it answers")
+    deaf = after(last, deafened(split, "bos-a"))
+    assert deaf.why.startswith("Promoted, but bos-b will not come along. The balancer of bos-a does not answer. When")
 
     assert after(stuck, split, NOW + 65.1).settle == 5
     assert after(stuck, split, NOW + 65.1).phase is Phase.STUCK
@@ -461,6 +476,22 @@ def test_going_back_does_not_close_before(straggler: AppView | None) -> None:
     split = seen(on_base(ended=GONE_BACK), straggler)
 
     assert after(reverting, split).phase is Phase.REVERTING
+
+
+def test_a_node_that_went_back_by_itself_is_told_that_it_was_harm_before_anything_closes() -> None:
+    """It restarted, or its deadline passed: it left the candidate and cannot know what it was."""
+    reverting = rollout(Phase.REVERTING, cause=Cause.HARM, guilty=("mqtt",), entered_at=NOW - 5)
+    back, restarted = on_base(ended=GONE_BACK), on_base(ended=GONE_BACK, went_back_token="prod-r7")
+
+    decision = decide(reverting, seen(restarted, back), NOW)
+
+    assert decision.rollout.phase is Phase.REVERTING
+    assert asked(decision, Revert) == [Revert("bos-a", "mqtt", "prod-r7", "because", harm=True)]
+    knows = replace(restarted, harmful=frozenset({X}))
+    assert after(reverting, seen(knows, back)).phase is Phase.REVERTED
+    assert after(replace(reverting, cause=Cause.BLIND), seen(restarted, back)).phase is Phase.HELD, "it was no harm"
+    left_another = replace(restarted, went_back_token="prod-r6")
+    assert after(reverting, seen(left_another, back)).phase is Phase.REVERTED, "it never saw this one"
 
 
 def test_a_node_that_will_not_come_back_is_paged_for_and_the_work_goes_on() -> None:

@@ -180,6 +180,26 @@ def test_every_complaint_comes_at_once_from_both_files() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "server", ["prometheus:9090", "http://ann:secret@prometheus", "ftp://prometheus", "http://prometheus/?a=b", ""]
+)
+def test_a_metrics_server_is_an_address_and_holds_no_secret(server: str) -> None:
+    files = with_change("base.toml", "alpha = 0.01", f'alpha = 0.01\nprometheus = "{server}"')
+
+    assert complaints(files) == [
+        f'environments/base.toml: judge.prometheus: "{server}" is not a server\'s address; '
+        "write http:// or https://, a name, perhaps a port and a path, no password"
+    ]
+
+
+def test_a_metrics_server_may_stand_below_a_path() -> None:
+    address = 'prometheus = "https://metrics.example:8481/select/0/prometheus/"'
+    files = with_change("base.toml", "alpha = 0.01", f"alpha = 0.01\n{address}")
+
+    assert load(files.get, "prod").judge.prometheus == "https://metrics.example:8481/select/0/prometheus"
+    assert load(with_change("base.toml", "", "").get, "prod").judge.prometheus == ""
+
+
 def test_both_files_that_are_not_toml_are_named_with_their_line() -> None:
     files = {"base.toml": b"a = 1\nb = \xff\n", "prod.toml": b"a = 1\na = 2\n"}
 

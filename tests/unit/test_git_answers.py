@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from controller.errors import Conflict, Refused, Trouble, Unreachable
-from controller.sources.gitcli import Answer, Git, StaleLease, environment, folded, shown, trouble
+from controller.sources.gitcli import Answer, Git, Protected, StaleLease, environment, folded, shown, trouble
 
 REFUSED = "fatal: unable to connect to 127.0.0.1:\n127.0.0.1[0: 127.0.0.1]: errno=Connection refused\n"
 
@@ -36,6 +36,7 @@ REFUSED = "fatal: unable to connect to 127.0.0.1:\n127.0.0.1[0: 127.0.0.1]: errn
         ("fatal: remote error: service not enabled: /x", Refused),
         ("fatal: Not a valid object name abc", Refused),
         ("fatal: Unable to create '/m/packed-refs.lock': File exists.", Conflict),
+        ("fatal: write error: No space left on device", Unreachable),
         ("error: something nobody has seen before", Refused),
     ],
 )
@@ -53,8 +54,10 @@ def test_a_failure_is_sorted_by_who_must_act(said: str, kind: type[Trouble]) -> 
             StaleLease,
         ),
         ("!\tabc:refs/heads/prod\t[remote rejected] (failed to update ref)", StaleLease),
-        ("!\tabc:refs/heads/prod\t[remote rejected] (protected branch hook declined)", Refused),
-        ("!\tabc:refs/heads/prod\t[remote rejected] (pre-receive hook declined)", Refused),
+        ("!\tabc:refs/heads/prod\t[remote rejected] (protected branch hook declined)", Protected),
+        ("!\tabc:refs/heads/prod\t[remote rejected] (pre-receive hook declined)", Protected),
+        ("!\tabc:refs/heads/prod\t[remote rejected] (push declined due to repository rule violations)", Protected),
+        ("!\tabc:refs/heads/prod\t[remote rejected] (unpacker error)", Unreachable),
         ("!\tabc:refs/heads/prod\t[remote rejected] (shallow update not allowed)", Refused),
     ],
 )
@@ -63,6 +66,14 @@ def test_a_push_that_was_rejected_is_no_broken_connection(line: str, kind: type[
         1, f"To git://x/r.git\n{line}\nDone\n".encode(), "error: failed to push some refs to 'git://x/r.git'"
     )
     assert type(trouble("pushing", answer)) is kind
+
+
+def test_a_refused_push_is_told_in_the_same_words_whatever_was_pushed() -> None:
+    told = set()
+    for commit in ("1234567890abcdef", "fedcba0987654321"):
+        out = f"To git://x/r.git\n!\t{commit}:refs/heads/prod\t[remote rejected] (pre-receive hook declined)\nDone\n"
+        told.add(str(trouble("pushing", Answer(1, out.encode(), "remote: only by pull request"))))
+    assert len(told) == 1
 
 
 def test_the_sentence_says_what_was_tried_what_came_back_and_what_to_do() -> None:

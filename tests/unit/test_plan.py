@@ -35,6 +35,8 @@ def planned(standing: Standing, wanted: Release, **ground: Any) -> Plan:
 
 
 STANDING = Standing(promoted=PROMOTED)
+RETRY = 'turnabout retry prod 222222222222 --reason "WHY"'
+CLEAR = 'turnabout quarantine clear prod 222222222222 --reason "WHY"'
 
 
 def test_only_what_changed_is_rolled_out() -> None:
@@ -83,10 +85,10 @@ def test_nothing_starts_while_a_rollout_is_open() -> None:
     [
         (
             {"quarantine": {X: Quarantined("mqtt", X, "", "", 7, "it failed.")}},
-            "quarantined by rollout 7: it failed. turnabout quarantine clear lets it be tried again",
+            f"quarantined by rollout 7, which only {CLEAR} lifts: it failed.",
         ),
-        ({"aborted": frozenset({X})}, "taken back by an operator; turnabout retry tries it again"),
-        ({"blind": {X: 2}}, "given up 2 times without a clear verdict; turnabout retry tries it again"),
+        ({"aborted": frozenset({X})}, f"taken back by an operator; {RETRY} tries it again"),
+        ({"blind": {X: 2}}, f"given up 2 times without a clear verdict; {RETRY} tries it again"),
         ({"hold": Order("hold", "kim", "a visit", 3)}, "held by kim: a visit"),
     ],
 )
@@ -103,7 +105,7 @@ def test_after_an_incident_a_release_rests_twice_as_long_each_time_and_another_d
 
     assert resting == Plan(
         None,
-        {"mqtt": "something outside it is broken: judged again 240 s later, or at once after turnabout retry"},
+        {"mqtt": "something outside it is broken: judged again 240 s later, or at once after turnabout retry prod"},
     )
     assert planned(met, wants(mqtt=Y)).rollout is not None, "it may be what mends it"
     assert plan(met, wants(mqtt=X), GROUND, NOW + 1.0).rollout is not None

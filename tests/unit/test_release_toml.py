@@ -50,6 +50,25 @@ kind = "missing_events"
 events = "committed"
 per = "connected"
 about = "new"
+
+[[checks]]
+name = "creep"
+kind = "creep"
+limits = { memory_mb = 512, open_files = 4096 }
+within_seconds = 1800
+
+[[checks]]
+name = "lag"
+kind = "prometheus"
+query = 'max by (node) (lag_seconds{environment="$environment", node=~"$nodes"})'
+at_most = 5
+
+[[checks]]
+name = "orders"
+kind = "prometheus"
+query_bad = "sum by (node) (orders_failed_total)"
+query_total = "sum by (node) (orders_total)"
+node_label = "instance"
 """
 
 
@@ -70,7 +89,16 @@ def test_a_good_file_becomes_a_spec_and_its_checks() -> None:
         Check("slow", "slower_than_control_p95", smallest_harm=0.1),
         Check("stored", "conservation", law="received = committed + refused"),
         Check("silence", "missing_events", "new", events="committed", per="connected"),
-    )
+        Check("creep", "creep", limits={"memory_mb": 512, "open_files": 4096}, within_seconds=1800.0),
+        Check(
+            "lag", "prometheus", query='max by (node) (lag_seconds{environment="$environment", node=~"$nodes"})',
+            at_most=5.0,
+        ),
+        Check(
+            "orders", "prometheus", query_bad="sum by (node) (orders_failed_total)",
+            query_total="sum by (node) (orders_total)", node_label="instance",
+        ),
+    )  # fmt: skip
 
 
 def test_checks_are_kept_as_they_were_written() -> None:

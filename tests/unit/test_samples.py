@@ -8,7 +8,19 @@ from typing import Any
 import pytest
 
 from controller.model import AppView, Arm, Check, Lane, NodeView
-from controller.samples import Cell, Counts, Sample, Telemetry, above, arm_of, arms, former, sample, slow_above
+from controller.samples import (
+    Cell,
+    Counts,
+    Sample,
+    Telemetry,
+    above,
+    arm_of,
+    arms,
+    arms_of_nodes,
+    former,
+    sample,
+    slow_above,
+)
 from tests.unit.scene import NOW, L, X, lane
 
 EDGES = (1.0, 10.0, 100.0)
@@ -132,6 +144,14 @@ def test_a_first_release_has_no_control() -> None:
 
     assert arm_of(first, "bos-b", "bos-b", fleet(X, {}), fleet(X, {})) is None
     assert arm_of(first, "bos-a", "bos-b", fleet(X, {}), fleet(X, {})) == "canary"
+
+
+def test_a_node_belongs_to_an_arm_while_it_runs_the_same_release_from_look_to_look() -> None:
+    before, after = fleet(X, {}), fleet(X, {})
+    assert arms_of_nodes(ONE, before, after) == {"bos-a": "canary", "bos-b": "control", "bos-c": "control"}
+    assert arms_of_nodes(ONE, fleet(L, {}), after).keys() == {"bos-b", "bos-c"}
+    assert arms_of_nodes(ONE, before, fleet(None, {})).keys() == {"bos-b", "bos-c"}
+    assert arms_of_nodes(ONE, {}, after) == {}
 
 
 # ---- what a check counts ------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 from controller import rows
 from controller.model import Cause, Phase, Rollout
 from controller.rows import Row
-from controller.standing import Incident, Standing, fold
+from controller.standing import Incident, Standing, fold, named
 from tests.unit.scene import NOW, L, X, lane, release, rollout
 
 
@@ -161,6 +161,26 @@ def test_a_retry_clears_what_it_names_and_forgives_what_nodes_remember(subject: 
     assert ledger.standing().forgiven == {X}
 
 
+def test_a_retry_may_name_any_commit_that_brought_the_release() -> None:
+    brought = lane(candidate=replace(release(), commit="cafecafe12"))
+    ledger = Ledger().moved(rollout(Phase.REVERTED, lanes=(brought,), **HARM))
+    ledger.moved(rollout(Phase.PROMOTED, number=8, lanes=(lane(candidate=release("sha256:" + "8" * 64)),)))
+    ledger.add(rows.SEEN, {"commit": "abcdef1234", "apps": {"mqtt": X}})
+    standing = ledger.standing()
+
+    assert named(standing, "cafecafe") == {X}, "the commit of the rollout, though it is not the newest any more"
+    assert named(standing, "abcdef1") == {X}, "the commit that asks for the same bits again"
+    assert not named(standing, "abcdef2")
+
+
+def test_a_revert_that_waits_on_a_branch_of_its_own_is_owed_still() -> None:
+    ledger = Ledger().moved(rollout(Phase.REVERTING, **HARM), rollout(Phase.REVERTED, **HARM))
+    ledger.add(rows.GIT, {"rollout": 7, "did": "aside"})
+
+    assert [owed.number for owed in ledger.standing().owed_reverts] == [7]
+    assert [owed.number for owed in ledger.standing().owed_notes] == [7]
+
+
 def test_a_retry_of_something_else_clears_nothing() -> None:
     ledger = Ledger().moved(rollout(Phase.REVERTING, **HARM), rollout(Phase.REVERTED, **HARM)).order("retry", "ffff")
 
@@ -228,6 +248,16 @@ def test_evidence_and_what_only_people_read_change_nothing_else() -> None:
     now = ledger.standing()
     assert (now.rollout, now.quarantine, now.owed_reverts) == (was.rollout, was.quarantine, was.owed_reverts)
     assert now.last_row == 3
+
+
+def test_whose_rules_are_in_force() -> None:
+    ledger = Ledger().moved(replace(before_it(), commit="aaaa")).add(rows.POLICY, {"commit": "bbbb"})
+    assert ledger.standing().policy == "bbbb"
+
+    ledger.moved(rollout(Phase.PROMOTED, commit="cccc"))
+    assert ledger.standing().policy == "cccc"
+    ledger.moved(rollout(Phase.RETURNING, commit="cccc", cause=Cause.ABORTED))
+    assert ledger.standing().policy == "bbbb", "who takes a release back takes its rules back"
 
 
 def test_the_newest_commit_that_was_seen() -> None:

@@ -42,7 +42,7 @@ def test_a_revert_says_who_serves_what_git_got_and_what_is_not_tried_again() -> 
     assert [one.command for one in story.advice] == [
         "turnabout show prod/42 --samples errors",
         "git switch -c fix 7c1e9f4",
-        'turnabout retry prod 7c1e9f4 --reason "WHY"',
+        'turnabout quarantine clear prod 7c1e9f4 --reason "WHY"',
     ]
     assert story.kept is True
 
@@ -51,6 +51,30 @@ def test_until_git_has_answered_the_story_says_that_it_will_get_the_commit() -> 
     tale = tales.reverted()
     story = tell([row for row in tale.written if row.kind != "git"], 42)
     assert "git does not have the revert commit yet" in story.after
+
+
+def test_a_revert_that_waits_for_a_pull_request_is_told_with_its_branch() -> None:
+    tale = tales.reverted()
+    told = [
+        replace(row, body={**row.body, "did": "aside", "message": "turnabout/revert-prod-r42", "why": "Merge it."})
+        if row.kind == "git" and row.body["did"] == "revert"
+        else row
+        for row in tale.written
+    ]
+    story = tell(told, 42)
+    assert story.after.startswith(
+        "prod is back on b02d5a1, but its branch is protected: merge turnabout/revert-prod-r42 into it, which takes "
+        "the release out; artefact "
+    )
+    assert ("git", "Merge it.") in [(moment.kind, moment.text) for moment in story.moments]
+
+
+def test_a_commit_whose_date_means_nothing_is_only_said_to_be_seen() -> None:
+    tale = tales.reverted()
+    told = [replace(row, body={**row.body, "seen_s": None}) if row.kind == "seen" else row for row in tale.written]
+    story = tell(told, 42)
+    assert story.figures.seen_s is None
+    assert "Commit 7c1e9f4 seen." in [moment.text for moment in story.moments]
 
 
 def test_a_promotion_has_no_exposure_and_needs_no_revert_budget() -> None:

@@ -41,7 +41,10 @@ ROLLOUT = Rollout(
 STAGED = frozenset({NEW.digest, GOOD.digest})
 ENDED = frozenset({ROLLOUT.token})
 CONTROL = AppView(running=GOOD.digest, good=GOOD.digest, ready=True, staged=STAGED)
-WENT = replace(CONTROL, ended=ENDED, went_back="had been ready and was not for 6 s", went_back_kind="unready")
+WENT = replace(
+    CONTROL, ended=ENDED, went_back="had been ready and was not for 6 s", went_back_kind="unready",
+    went_back_token=ROLLOUT.token,
+)  # fmt: skip
 HELD_UP = replace(
     CONTROL, running=NEW.digest, pending=Promise(ROLLOUT.token, NEW.digest, GOOD.digest, 205.0, 1), ready=False
 )  # fmt: skip
@@ -166,7 +169,7 @@ def test_after_an_incident_a_node_remembers_no_harm() -> None:
 
 def test_an_incident_is_tried_again_once_last_good_is_ready_and_not_before() -> None:
     held_up = replace(after(ROLLOUT, seen(WENT, UNREADY, UNREADY)), phase=Phase.HELD)
-    assert held(closed(Standing(), held_up), NEW) is None, "it may be tried again at once"
+    assert held(closed(Standing(), held_up), NEW, "prod") is None, "it may be tried again at once"
     again = replace(ROLLOUT, number=4, phase=Phase.PENDING, t0=None, watch_from=None)
     for nodes in ((CONTROL, UNREADY, UNREADY), (CONTROL, CONTROL, UNREADY), (UNREADY, CONTROL, CONTROL)):
         assert after(again, seen(*nodes)).phase is Phase.PENDING

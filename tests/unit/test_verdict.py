@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -298,3 +300,115 @@ def test_a_first_release_passes_by_its_probe_alone() -> None:
 
     assert judge(first, *steady((20, 10), (0, 0)), ended=True).outcome is Outcome.WAIT
     assert judge(first, probed(a=True), ended=True).outcome is Outcome.PASS
+
+
+# ---- warm-up, late onset, who counts --------------------------------------------------------------------------------
+
+
+def slow_while(is_slow: Callable[[int], bool], looks: int = 60) -> list[Sample]:
+    """A twentieth of last good's calls are slow; so are the candidate's, or nine in ten while ``is_slow``."""
+    return [sample(cell((20, 0), (40, 0), slow=(18 if is_slow(s) else 1, 2)), at=float(s)) for s in range(looks)]
+
+
+def test_a_candidate_that_is_slow_from_its_first_second_to_its_last_is_found_soon_after_the_warm_up() -> None:
+    assert judge(LATENCY, *slow_while(lambda second: True, looks=12)).outcome is Outcome.FAIL
+
+
+def test_a_slow_start_is_no_reason_to_go_back_and_is_told() -> None:
+    start = slow_while(lambda second: second < WARM_UP)
+    assert judge(LATENCY, *start[:20]).outcome is Outcome.WAIT
+
+    found = judge(LATENCY, *start, ended=True)
+    assert found.outcome is Outcome.PASS
+    assert found.why.endswith(
+        " would have been seen. mqtt began slowly: in its first 3 s 54 of 60 calls were slow (slow), "
+        "against 6 of 120 on last good."
+    )
+    assert "began slowly" not in judge(LATENCY, *slow_while(lambda second: False), ended=True).why
+
+
+def test_a_later_wave_is_cold_as_well() -> None:
+    """bos-c follows at second 10, and the first three seconds of it are slow too."""
+    waves = lane(nodes=("bos-a", "bos-b", "bos-c"), waves=(("bos-a",), ("bos-a", "bos-c")), checks=(SLOW,))
+    waves = replace(waves, slow_above_ms=10.0)
+    ran = {"bos-a": "canary", "bos-b": "control", "bos-c": "control"}
+
+    def evidence(joins_at: int) -> float:
+        """Just after seconds 10 to 12, in which nine in ten calls to the candidate were slow."""
+        looks = []
+        for second in range(13):
+            slow = 180 if second < WARM_UP or second >= 10 else 10
+            arms = ran if second < joins_at else {**ran, "bos-c": "canary"}
+            looks.append(sample(cell((200, 0), (400, 0), slow=(slow, 20)), at=float(second), ran=arms))
+        return judge(waves, *looks).evidence
+
+    assert evidence(joins_at=10) < 1
+    assert evidence(joins_at=7) > 10, "it was warm by then"
+
+
+@pytest.mark.parametrize(("check", "bad"), [(ERRORS, (2, 0)), (SLOW, (10, 2))])
+def test_harm_that_begins_after_forty_of_sixty_seconds_is_found(check: Check, bad: tuple[int, int]) -> None:
+    late = lane(checks=(check,), slow_above_ms=10.0)
+
+    def second(at: int) -> Sample:
+        canary, control = bad if at >= 40 else (1, 2)
+        if check is ERRORS:
+            return sample(cell((20, canary * (at >= 40)), (40, at % 20 == 0)), at=float(at))
+        return sample(cell((20, 0), (40, 0), slow=(canary, control)), at=float(at))
+
+    assert judge(late, *map(second, range(40))).outcome is Outcome.WAIT
+    assert judge(late, *map(second, range(60)), ended=True).outcome is Outcome.FAIL
+
+
+def own_and_balancer(own: dict[str, float], bad: int) -> list[Sample]:
+    """What the candidate says of itself each second, and how many of its 20 calls the balancers saw fail."""
+    return [replace(one, canary_metrics={"bos-a": own}) for one in steady((20, bad), (40, 0), looks=60)]
+
+
+PERFECT = {"received": 100.0, "stored": 100.0, "refused": 0.0}
+
+
+def test_a_candidate_that_praises_itself_is_judged_by_what_the_balancers_saw() -> None:
+    both = lane(checks=(ERRORS, LAW))
+    found = judge(both, *own_and_balancer(PERFECT, bad=1), ended=True)
+
+    assert found.outcome is Outcome.FAIL
+    assert found.short == "errors on mqtt: 5.0 % against 0.0 %"
+
+
+def test_a_candidate_that_confesses_is_believed_although_the_balancers_saw_nothing() -> None:
+    both = lane(checks=(ERRORS, LAW))
+    assert judge(both, *own_and_balancer(PERFECT, bad=0), ended=True).outcome is Outcome.PASS
+
+    found = judge(both, *own_and_balancer({**PERFECT, "stored": 99.0}, bad=0), ended=True)
+    assert (found.outcome, found.short) == (Outcome.FAIL, "stored on mqtt")
+
+
+def test_one_client_that_hammers_is_one_client_where_the_check_says_so() -> None:
+    """Of 40 clients one is broken on either arm alike, and on the candidate it asks fifty times a second."""
+    hammered = [
+        sample(Cell("BOS", "/x", Counts(90, 50, 40, 1), Counts(80, 2, 80, 2), 0, 0), at=float(second))
+        for second in range(60)
+    ]
+
+    assert judge(SHARE, *hammered).outcome is Outcome.FAIL, "by calls"
+    by_client = lane(checks=(replace(ERRORS, once_per="client"),))
+    assert judge(by_client, *hammered, ended=True).outcome is Outcome.PASS
+
+
+def test_a_bad_new_path_beside_a_good_existing_one_fails_and_is_called_new() -> None:
+    checks = (replace(ERRORS, paths=("/old",)), Check("fresh", "share", about="new", paths=("/new",)))
+    looks = [sample(cell((20, 0), (40, 0), "/old"), cell((20, 8), (40, 0), "/new")) for _ in range(20)]
+
+    found = judge(lane(checks=checks), *looks)
+    assert found.outcome is Outcome.FAIL
+    assert found.why.startswith("/new, a new path, failed for 40.0 % of calls on the candidate")
+    assert found.short.startswith("fresh on mqtt")
+
+
+@pytest.mark.parametrize("per_look", [0, 1])
+def test_a_fleet_that_stays_too_quiet_is_never_a_pass(per_look: int) -> None:
+    found = judge(SHARE, *steady((per_look, 0), (per_look, 0)), ended=True)
+
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert found.why.endswith("and 5.0 % must be visible.")

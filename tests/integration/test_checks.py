@@ -1,0 +1,149 @@
+"""Checks that need a whole watch, on real parts: a process that leaks, a metrics server that is asked over HTTP, and
+fleets that nobody uses.
+
+Three environments, each with its own branch and its own `release.toml`; what a rollout comes to otherwise is in
+``test_release_loop``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from controller.model import Phase, Rollout
+from infra.local.servers import ServerMissing, find_git_daemon, find_haproxy
+from tests.integration import toy
+from tests.integration.metrics_server import MetricsServer, vector
+from tests.integration.small import Place, Small, begin, discard, wait
+
+THREE = '[fleet.toy]\nzones = ["BOS"]\nnodes_per_zone = 3\nwaves = [{ BOS = 1 }]\n'
+TWO = THREE.replace("3", "2")
+LEAKS = f"[budget]\nwatch_seconds = 55\n{THREE}"
+HELPED = f"{TWO}synthetic_per_second = 40\n"
+
+CREEP: toy.Edit = ("release.toml", 'name = "counted"', 'name = "creep"\nkind = "creep"\n\n[[checks]]\nname = "counted"')
+LAG: toy.Edit = (
+    "release.toml",
+    'name = "counted"',
+    'name = "lag"\nkind = "prometheus"\nquery = \'max by (node) (lag_seconds{node=~"$nodes"})\'\nat_most = 5\n'
+    'lasting_seconds = 0\n\n[[checks]]\nname = "counted"',
+)
+ANYBODY: toy.Edit = ("release.toml", 'data = "toy"', 'data = "toy"\nsynthetic = ["/items/7"]')
+LEAKING: toy.Edit = (
+    "answer.py", "def answer(number, settings):\n",
+    "kept = []\n\n\ndef answer(number, settings):\n    kept.append(b'x' * 150_000)\n",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def metrics() -> Iterator[MetricsServer]:
+    made = MetricsServer()
+    try:
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory, metrics: MetricsServer) -> Iterator[Small]:
+    try:
+        find_haproxy(), find_git_daemon()
+    except ServerMissing as missing:
+        pytest.skip(str(missing))
+    asks = f'[budget]\nwatch_seconds = 24\n[judge]\nprometheus = "{metrics.address}/"\n{TWO}'
+    made = begin(tmp_path_factory.mktemp("checks") / "w", {"leaks": LEAKS, "asks": asks, "helped": HELPED})
+    try:
+        begun = [(made.places["leaks"], CREEP), (made.places["asks"], LAG), (made.places["helped"], ANYBODY)]
+        firsts = [(place, first_release(place, edit)) for place, edit in begun]
+        for place, first in firsts:
+            place.until(first, Phase.PROMOTED, seconds=90)
+        yield made
+    finally:
+        discard(made)
+
+
+def first_release(place: Place, edit: toy.Edit) -> str:
+    """With one more check, and approved: there is nothing to compare it with."""
+    first = place.change("Say what is asked of it", edit)
+    place.start()
+    wait("it asks for an approval", lambda: (seen := place.rollout(first)) and "approval" in seen.why)
+    assert place.turnabout("approve", place.name, "--reason", "the first one")[0] == 0
+    return first
+
+
+def back(place: Place, rollout: Rollout) -> bool:
+    """Every node runs the release that there was before."""
+    lane = rollout.lanes[0]
+    return place.run(lane.base_digest, lane.nodes)
+
+
+def test_a_process_that_leaks_goes_back_before_its_memory_is_full(small: Small) -> None:
+    place = small.places["leaks"]
+    rollout = place.until(place.change("Keep every item at hand", LEAKING), Phase.REVERTED, seconds=90)
+    said = re.fullmatch(
+        r"Memory on bos-a grew by (\d\.\d) MB a second and did not slow down, on last good by at most (\d\.\d); at "
+        r"this pace it is at the limit of 1,024 MB in \d+ minutes after \d\d s of watching\.",
+        rollout.why,
+    )
+    assert said, rollout.why
+    assert 1.0 < float(said[1]) < 9.0
+    assert float(said[2]) < 0.5
+    assert back(place, rollout)
+    again = [place.turnabout("replay", f"leaks/{rollout.number}", "--json") for _ in range(2)]
+    assert again[0] == again[1]
+    assert (again[0][0], rollout.why in again[0][1]) == (2, True)
+
+
+def test_what_does_not_leak_is_promoted_after_a_watch_that_would_have_seen_it(small: Small) -> None:
+    place = small.places["leaks"]
+    rollout = place.until(place.change("Be kind", toy.good("kind")), Phase.PROMOTED, seconds=90)
+    code, shown = place.turnabout("show", f"leaks/{rollout.number}", "--json")
+    assert code == 0
+    assert "nothing that its processes hold grows toward a limit faster than on last good" in shown
+
+
+def lags(of_canary: str) -> str:
+    return vector(({"node": "bos-a"}, of_canary), ({"node": "bos-b"}, "0.5"))
+
+
+def test_a_metrics_server_that_saw_harm_is_believed(small: Small, metrics: MetricsServer) -> None:
+    place, metrics.body = small.places["asks"], lags("7.5")
+    rollout = place.until(place.change("Answer later", toy.good("later")), Phase.REVERTED, seconds=60)
+    assert re.fullmatch(
+        r"Lag is 7\.5 on bos-a, over 5, and within it on last good after \d\d s of watching\.", rollout.why
+    ), rollout.why
+    assert metrics.asked[-1] == (
+        "/api/v1/query", {"query": ['max by (node) (lag_seconds{node=~"bos-a|bos-b"})'], "timeout": ["3s"]},
+    )  # fmt: skip
+    assert back(place, rollout)
+
+
+def test_a_metrics_server_that_is_broken_has_measured_no_harm_and_the_next_try_is_judged(
+    small: Small, metrics: MetricsServer
+) -> None:
+    place = small.places["asks"]
+    before = place.chronicle.read().standing.rollout
+    assert before is not None
+    metrics.status, metrics.body = 502, "<html>Bad Gateway</html>"
+    place.change("Answer sooner", toy.good("sooner"))
+    held = place.reaches(before.number + 1, Phase.HELD, seconds=60)
+    assert held.why.startswith(f"Lag could not be looked at: asking {metrics.address}: it answered 502, and nothing")
+    assert place.chronicle.read().standing.quarantine.keys() == {before.lanes[0].candidate.digest}, "nothing new"
+    metrics.status, metrics.body = 200, lags("0.7")
+    rollout = place.reaches(before.number + 2, Phase.PROMOTED, seconds=60)
+    assert rollout.attempt == 2
+
+
+def test_a_fleet_that_nobody_uses_is_no_pass_and_synthetic_users_make_it_one(small: Small) -> None:
+    small.crowd.stop()
+    helped, asks = small.places["helped"], small.places["asks"]
+    promoted = helped.until(helped.change("Be brief", toy.good("brief")), Phase.PROMOTED, seconds=60)
+    assert promoted.why.startswith("Every node runs it. No check found harm in 4 s; harm from ")
+
+    quiet = asks.until(asks.change("Be briefer", toy.good("briefer")), Phase.HELD, seconds=60)
+    assert quiet.why == (
+        "The watch ended without a clear PASS. Errors: 0 events on the canary would have shown nothing, "
+        "and 40.0 % must be visible."
+    )
