@@ -20,7 +20,7 @@ with weights fixed beforehand, is a martingale too. So what was fine before is n
 What breaks the model is events that share a cause: a client that tries again, a stall, a reset of all connections. So a
 look multiplies the evidence by no more than ``ONE_LOOK``. A cap only lowers evidence: the bound stands, clumps or not.
 Distinct clients are counted where a check says so. A cause outside of both arms does not move the share. What lasts
-several looks and is one node's or one client's own is not told from the candidate's doing; see ``docs/judge.md``.
+several looks and is one node's or one client's own looks like the candidate's doing; ``docs/judge.md`` has figures.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ def sees_from(evidence: Evidence, threshold: float, certainty: float = 0.95) -> 
     """The smallest rise in the share of bad events that these samples would have shown.
 
     Asks which number of bad canary events would have brought this e-value to ``threshold``, given the control's, and
-    which true share brings at least that number with ``certainty``. Stopping earlier than the last look only helps, so
+    which true share brings one more than that with ``certainty``. Stopping earlier than the last look only helps, so
     this errs to the large side. None: no rise at all could have been seen.
     """
     canary = int(evidence.canary.total)
@@ -163,6 +163,7 @@ def sees_from(evidence: Evidence, threshold: float, certainty: float = 0.95) -> 
     needed = events_needed(evidence, threshold)
     if needed is None:
         return None
+    needed += 1  # two of them in one look may count as one
     low, high = needed / canary / 4, 1.0
     if tail(canary, needed, high) < certainty:
         return None

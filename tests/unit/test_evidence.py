@@ -264,6 +264,11 @@ def test_evidence_that_fell_far_below_any_float_still_lets_new_harm_be_seen() ->
     assert evidence.value >= THRESHOLD
 
 
+def test_evidence_that_has_nothing_left_to_set_out_is_no_error() -> None:
+    spent = Evidence(logs=(-1000.0,) * len(WORSE), waiting=0.0)
+    assert after(spent, [(Arm(10, 1), Arm(90, 0))]).value < 1e-200
+
+
 @pytest.mark.parametrize(("n", "k", "p"), [(10, 3, 0.2), (50, 1, 0.01), (200, 30, 0.1), (5, 0, 0.5), (5, 6, 0.5)])
 def test_the_tail_of_a_binomial_is_exact(n: int, k: int, p: float) -> None:
     exact = sum(math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(k, n + 1))
