@@ -57,7 +57,7 @@ def view(status: Mapping[str, Any], node: str, received_at: float) -> NodeView:
             boottime=boottime,
             apps={app: app_view(said, boottime) for app, said in status["apps"].items()},
             weights=flat(balancer["weights"], int) if balancer["up"] else {},
-            weights_at=received_at if balancer["up"] else -inf,
+            weights_at=received_at,
             sessions=flat(balancer.get("sessions", {}), int),
             servers_up=flat(balancer.get("servers_up", {}), bool),
         )

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -113,10 +116,15 @@ def test_nonsense_from_probe_logs_and_stage_is_told_as_well() -> None:
         fleet(says='{"staged": false, "missing": ["ff"]}').act(Stage("bos-a", "toy", "sha256:a"), 4)
 
 
-def test_a_command_that_never_answers_is_given_up_though_a_child_of_it_keeps_the_pipe() -> None:
-    argv = (sys.executable, "-c", "import os, time; os.fork() or os.setsid(); time.sleep(15)")
+def test_a_command_that_never_answers_is_given_up_though_a_child_of_it_keeps_the_pipe(tmp_path: Path) -> None:
+    lingers = tmp_path / "pid"
+    code = "import os, sys, time; os.fork() and time.sleep(60); os.setsid(); "
+    code += "open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(20); os.unlink(sys.argv[1])"
+    argv = (sys.executable, "-c", code, str(lingers))
     with pytest.raises(Unreachable) as trouble:
-        LocalTransport().run("bos-a", argv, None, 0.5)
+        LocalTransport().run("bos-a", argv, None, 2.0)
     assert str(trouble.value) == (
-        "commanding bos-a: no answer within 0 s, so it is unknown whether it acted. It is read back."
+        "commanding bos-a: no answer within 2 s, so it is unknown whether it acted. It is read back."
     )
+    assert lingers.exists(), "nobody waited until it was over"
+    os.kill(int(lingers.read_text()), signal.SIGKILL)
