@@ -231,6 +231,25 @@ def test_a_promotion_of_environment_files_alone_is_one_commit_and_changes_no_rel
     assert again == NotNeeded("stage already has everything that dev has.")
 
 
+def test_after_a_promotion_of_both_harm_takes_back_the_applications_and_leaves_the_infrastructure(line: Line) -> None:
+    before = line.source.fetch("stage")
+    both = {"environments__base_toml": BASE.replace("alpha = 0.01", "alpha = 0.02"), **INFRA}
+    line.ann.commits("Both", "dev", **both, **{ANSWER: line.answers("odd item")})
+    made = line.promotes("dev", "stage")
+    environment = line.releases.environment("stage", line.source.fetch("stage"))
+    good, bad = (line.releases.release(environment, commit).apps["toy"] for commit in (before, made.commit))
+    harm = rollout(Phase.REVERTED, environment="stage", commit=made.commit, guilty=("toy",))
+    harm = replace(harm, lanes=(replace(harm.lanes[0], app="toy", candidate=bad, base=good),))
+    commit, _ = line.releases.revert(harm, "stage")
+    assert commit is not None
+    assert git(line.repository, "diff", "--name-only", made.commit, commit) == "apps/toy/answer.py"
+    assert git(line.repository, "diff", "--name-only", before, commit).split() == [
+        "environments/base.toml",
+        "infra/network.py",
+    ]
+    line.takes("stage", commit)
+
+
 def test_a_push_of_both_is_refused_where_releases_are_promoted_and_taken_where_they_begin(line: Line) -> None:
     both = {**INFRA, ANSWER: line.answers("odd item")}
     line.takes("dev", line.ann.commits("Both", "dev", **both))
