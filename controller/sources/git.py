@@ -95,16 +95,18 @@ class GitSource:
 
     def bring(self, commit: str, branch: str) -> None:
         """Have a commit in a mirror that was lost: from its branch, or by itself if no branch leads to it any more."""
-        attempt = f"fetching commit {commit[:12]} from {self._place}"
-        if self._has(commit, attempt):
+        if self.has(commit):
             return
         with suppress(Refused):  # the branch may be gone
             self.fetch(branch)
-        if not self._has(commit, attempt):
+        if not self.has(commit):
+            attempt = f"fetching commit {commit[:12]} from {self._place}"
             self._fetch(commit, attempt, f"refs/turnabout/{commit}")
 
-    def _has(self, commit: str, attempt: str) -> bool:
-        return self._git.ask("cat-file", "-e", f"{commit}^{{commit}}", attempt=attempt).code == 0
+    def has(self, commit: str) -> bool:
+        """Whether the mirror has the commit."""
+        asked = ("cat-file", "-e", f"{commit}^{{commit}}")
+        return self._git.ask(*asked, attempt=f"looking for {commit[:12]}").code == 0
 
     def read(self, commit: str, folder: str = "") -> Callable[[str], bytes | None]:
         """A reader of the files of a fetched commit: path below ``folder`` to content, None where there is no file."""

@@ -15,7 +15,7 @@ import pytest
 from controller import assemble, rows
 from controller.artifacts.store import ArtifactStore
 from controller.cli import main
-from controller.errors import Refused
+from controller.errors import Conflict, Refused
 from controller.keys import CommitKey, build_key, commit_key, revert_key
 from controller.model import Phase
 from controller.rows import ROLLOUTS, written
@@ -193,6 +193,22 @@ def test_a_merge_of_somebodys_own_branch_is_no_promotion(line: Line) -> None:
     line.ann.pushes("hotfix")
     line.ann.commits("Meanwhile", "prod", docs__a="1\n")
     line.takes("prod", line.merges("hotfix", "prod"))
+
+
+# ---- a head that is gone before it is read ------------------------------------------------------------------------
+
+
+def test_a_head_that_a_forced_push_replaced_before_it_was_fetched_is_left_for_the_next_reading(line: Line) -> None:
+    environment = line.releases.environment("dev", line.source.fetch("dev"))
+    before = line.ann.commits("Regretted", "dev", **{ANSWER: line.answers("odd item")})
+    git(line.ann.folder, "commit", "-q", "--amend", "-m", "Better")
+    after = line.ann.pushes("dev", "--force")
+    with pytest.raises(Conflict) as meanwhile:
+        line.releases.release(environment, before)
+    assert str(meanwhile.value) == (
+        f"reading commit {before[:7]}: dev was set to another commit meanwhile, by force. That one is read next."
+    )
+    line.takes("dev", after)
 
 
 # ---- infrastructure and applications ------------------------------------------------------------------------------
