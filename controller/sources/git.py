@@ -82,12 +82,16 @@ class GitSource:
         pairs = (line.split("\t", 1) for line in lines.splitlines())
         return {ref.removeprefix("refs/heads/"): commit for commit, ref in pairs}
 
-    def fetch(self, branch: str) -> str:
-        """Bring a branch into the mirror; its commit."""
+    def fetch(self, branch: str, seen: str = "") -> str:
+        """Bring a branch into the mirror; its commit. Raises Conflict where the one ``seen`` on it did not come."""
         ref, attempt = f"refs/heads/{branch}", f"fetching {branch} from {self._place}"
         with self._one_at_a_time:
             self._fetch(ref, attempt)
-            return self._git.text("rev-parse", "--verify", ref, attempt=attempt)
+            commit = self._git.text("rev-parse", "--verify", ref, attempt=attempt)
+        if seen and seen != commit and not self.has(seen):
+            said = f"{branch} was set to another commit meanwhile, by force"
+            raise Conflict(f"reading commit {seen[:7]}", said, "That one is read next.")
+        return commit
 
     def _fetch(self, ref: str, attempt: str, to: str = "") -> None:
         flags = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")

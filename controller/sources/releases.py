@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from controller.artifacts.store import ArtifactStore
-from controller.errors import Conflict, Refused
+from controller.errors import Refused
 from controller.model import Lane, Release, Rollout
 from controller.sources.admission import Signers, refuse_hiding, refuse_mixing, unsigned
 from controller.sources.commits import NotNeeded, Reversal, Suspect
@@ -61,9 +61,7 @@ class Releases:
         Raises Refused for one that nobody who may has signed, since a candidate cannot authorise itself, and for one
         that mixes or hides what a promotion keeps apart and brings whole.
         """
-        if self._git.fetch(environment.branch) != commit and not self._git.has(commit):
-            meanwhile = f"{environment.branch} was set to another commit meanwhile, by force"
-            raise Conflict(f"reading commit {commit[:7]}", meanwhile, "That one is read next.")
+        self._git.fetch(environment.branch, commit)
         self._refuse_strangers(environment, commit)
         self._refuse_what_is_no_promotion(environment, commit)
         said = self._git.describe(commit)
