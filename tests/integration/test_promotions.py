@@ -280,6 +280,19 @@ def test_a_push_of_both_is_refused_where_releases_are_promoted_and_taken_where_t
     line.takes("prod", line.ann.commits("Leave the network", infra__network_py=None))
 
 
+def test_of_a_history_that_replaces_an_unrelated_one_only_the_head_is_asked_about(line: Line) -> None:
+    line.ann.takes("prod")
+    git(line.ann.folder, "checkout", "-q", "--orphan", "anew")
+    git(line.ann.folder, "commit", "-q", "-m", "Begin anew")
+    line.ann.writes(**INFRA, **{ANSWER: line.answers("odd item")})
+    git(line.ann.folder, "commit", "-q", "-m", "Both, long ago")
+    git(line.ann.folder, "commit", "-q", "--allow-empty", "-m", "Today")
+    line.takes("prod", line.ann.pushes("prod", "--force"))
+    line.ann.writes(infra__network_py="cidr = '10.2.0.0/16'\n", **{ANSWER: line.answers("even item")})
+    git(line.ann.folder, "commit", "-q", "-m", "Both, today")
+    assert "changes infrastructure (infra/network.py)" in line.says("prod", line.ann.pushes("prod"))
+
+
 def test_an_environments_own_settings_may_come_with_the_code_that_reads_them(line: Line) -> None:
     overlay = f'branch = "prod"\npromotes_from = "stage"\n{FLEET}[app.toy]\ngreeting = "hi"\n'
     line.takes("prod", line.ann.commits("Both", environments__prod_toml=overlay, **{ANSWER: line.answers("odd")}))
