@@ -198,7 +198,7 @@ class EnvironmentLoop:
         if self._branch.trouble is not None:
             self._tell("source", self._branch.trouble)
         else:
-            self._over("source", "The repository answers again.")
+            self._over("source", "The repository can be read again.")
         if self._branch.missing:
             said = f"The repository has no branch {branch} any more: nothing changes here until somebody pushes it."
             self._tell("branch", said)

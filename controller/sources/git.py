@@ -83,12 +83,16 @@ class GitSource:
         pairs = (line.split("\t", 1) for line in lines.splitlines())
         return {ref.removeprefix("refs/heads/"): commit for commit, ref in pairs}
 
-    def fetch(self, branch: str) -> str:
-        """Bring a branch into the mirror; its commit."""
+    def fetch(self, branch: str, seen: str = "") -> str:
+        """Bring a branch into the mirror; its commit. Raises Conflict where the one ``seen`` on it did not come."""
         ref, attempt = f"refs/heads/{branch}", f"fetching {branch} from {self._place}"
         with self._one_at_a_time:
             self._fetch(ref, attempt)
-            return self._git.text("rev-parse", "--verify", ref, attempt=attempt)
+            commit = self._git.text("rev-parse", "--verify", ref, attempt=attempt)
+        if seen and seen != commit and not self.has(seen):
+            said = f"{branch} was set to another commit meanwhile, by force"
+            raise Conflict(f"reading commit {seen[:7]}", said, "That one is read next.")
+        return commit
 
     def _fetch(self, ref: str, attempt: str, to: str = "") -> None:
         flags = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
@@ -96,16 +100,18 @@ class GitSource:
 
     def bring(self, commit: str, branch: str) -> None:
         """Have a commit in a mirror that was lost: from its branch, or by itself if no branch leads to it any more."""
-        attempt = f"fetching commit {commit[:12]} from {self._place}"
-        if self._has(commit, attempt):
+        if self.has(commit):
             return
         with suppress(Refused):  # the branch may be gone
             self.fetch(branch)
-        if not self._has(commit, attempt):
+        if not self.has(commit):
+            attempt = f"fetching commit {commit[:12]} from {self._place}"
             self._fetch(commit, attempt, f"refs/turnabout/{commit}")
 
-    def _has(self, commit: str, attempt: str) -> bool:
-        return self._git.ask("cat-file", "-e", f"{commit}^{{commit}}", attempt=attempt).code == 0
+    def has(self, commit: str) -> bool:
+        """Whether the mirror has the commit."""
+        asked = ("cat-file", "-e", f"{commit}^{{commit}}")
+        return self._git.ask(*asked, attempt=f"looking for {commit[:12]}").code == 0
 
     def read(self, commit: str, folder: str = "") -> Callable[[str], bytes | None]:
         """A reader of the files of a fetched commit: path below ``folder`` to content, None where there is no file."""

@@ -62,7 +62,7 @@ class Releases:
         Raises Refused for one that nobody who may has signed, since a candidate cannot authorise itself, and for one
         that mixes or hides what a promotion keeps apart and brings whole.
         """
-        self._git.fetch(environment.branch)
+        self._git.fetch(environment.branch, commit)
         self._refuse_strangers(environment, commit)
         self._refuse_what_is_no_promotion(environment, commit)
         said = self._git.describe(commit)

@@ -15,7 +15,7 @@ import pytest
 from controller import assemble, rows
 from controller.artifacts.store import ArtifactStore
 from controller.cli import main
-from controller.errors import Refused
+from controller.errors import Conflict, Refused
 from controller.keys import CommitKey, build_key, commit_key, revert_key
 from controller.model import Phase
 from controller.rows import ROLLOUTS, written
@@ -195,6 +195,22 @@ def test_a_merge_of_somebodys_own_branch_is_no_promotion(line: Line) -> None:
     line.takes("prod", line.merges("hotfix", "prod"))
 
 
+# ---- a head that is gone before it is read ------------------------------------------------------------------------
+
+
+def test_a_head_that_a_forced_push_replaced_before_it_was_fetched_is_left_for_the_next_reading(line: Line) -> None:
+    environment = line.releases.environment("dev", line.source.fetch("dev"))
+    before = line.ann.commits("Regretted", "dev", **{ANSWER: line.answers("odd item")})
+    git(line.ann.folder, "commit", "-q", "--amend", "-m", "Better")
+    after = line.ann.pushes("dev", "--force")
+    with pytest.raises(Conflict) as meanwhile:
+        line.releases.release(environment, before)
+    assert str(meanwhile.value) == (
+        f"reading commit {before[:7]}: dev was set to another commit meanwhile, by force. That one is read next."
+    )
+    line.takes("dev", after)
+
+
 # ---- infrastructure and applications ------------------------------------------------------------------------------
 
 
@@ -231,6 +247,25 @@ def test_a_promotion_of_environment_files_alone_is_one_commit_and_changes_no_rel
     assert again == NotNeeded("stage already has everything that dev has.")
 
 
+def test_after_a_promotion_of_both_harm_takes_back_the_applications_and_leaves_the_infrastructure(line: Line) -> None:
+    before = line.source.fetch("stage")
+    both = {"environments__base_toml": BASE.replace("alpha = 0.01", "alpha = 0.02"), **INFRA}
+    line.ann.commits("Both", "dev", **both, **{ANSWER: line.answers("odd item")})
+    made = line.promotes("dev", "stage")
+    environment = line.releases.environment("stage", line.source.fetch("stage"))
+    good, bad = (line.releases.release(environment, commit).apps["toy"] for commit in (before, made.commit))
+    harm = rollout(Phase.REVERTED, environment="stage", commit=made.commit, guilty=("toy",))
+    harm = replace(harm, lanes=(replace(harm.lanes[0], app="toy", candidate=bad, base=good),))
+    commit, _ = line.releases.revert(harm, "stage")
+    assert commit is not None
+    assert git(line.repository, "diff", "--name-only", made.commit, commit) == "apps/toy/answer.py"
+    assert git(line.repository, "diff", "--name-only", before, commit).split() == [
+        "environments/base.toml",
+        "infra/network.py",
+    ]
+    line.takes("stage", commit)
+
+
 def test_a_push_of_both_is_refused_where_releases_are_promoted_and_taken_where_they_begin(line: Line) -> None:
     both = {**INFRA, ANSWER: line.answers("odd item")}
     line.takes("dev", line.ann.commits("Both", "dev", **both))
@@ -243,6 +278,19 @@ def test_a_push_of_both_is_refused_where_releases_are_promoted_and_taken_where_t
     top = line.ann.commits("Something else", docs__a="1\n")
     assert f"{mixed[:7]} changes infrastructure" in line.says("prod", top), "one more commit does not let it in"
     line.takes("prod", line.ann.commits("Leave the network", infra__network_py=None))
+
+
+def test_of_a_history_that_replaces_an_unrelated_one_only_the_head_is_asked_about(line: Line) -> None:
+    line.ann.takes("prod")
+    git(line.ann.folder, "checkout", "-q", "--orphan", "anew")
+    git(line.ann.folder, "commit", "-q", "-m", "Begin anew")
+    line.ann.writes(**INFRA, **{ANSWER: line.answers("odd item")})
+    git(line.ann.folder, "commit", "-q", "-m", "Both, long ago")
+    git(line.ann.folder, "commit", "-q", "--allow-empty", "-m", "Today")
+    line.takes("prod", line.ann.pushes("prod", "--force"))
+    line.ann.writes(infra__network_py="cidr = '10.2.0.0/16'\n", **{ANSWER: line.answers("even item")})
+    git(line.ann.folder, "commit", "-q", "-m", "Both, today")
+    assert "changes infrastructure (infra/network.py)" in line.says("prod", line.ann.pushes("prod"))
 
 
 def test_an_environments_own_settings_may_come_with_the_code_that_reads_them(line: Line) -> None:
