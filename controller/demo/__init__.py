@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import subprocess
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from pathlib import Path
 from controller.commands.exits import DONE, ERROR, INTERRUPTED, NO
 from controller.demo.scenes import SCENES
 from controller.demo.show import Show
-from controller.demo.stage import Broken, Stage, Unmet
+from controller.demo.stage import Broken, Stage, Unmet, busy
 from controller.faces import words
 from controller.faces.demo import Ending, ending_badge, figures_html, scene_badge
 from controller.faces.report import Chapter, several
@@ -73,12 +72,6 @@ def play(stage: Stage, show: Show) -> Ending:
     return Ending.KEPT if show.table.whole else Ending.BROKEN
 
 
-def busy() -> str:
-    """That something else keeps this machine busy, where it does: a reason for what did not happen in time."""
-    load, cores = os.getloadavg()[0], os.cpu_count() or 1
-    return f" This machine is busy: {load:.0f} programs want its {cores} cores." if load >= 3 * cores else ""
-
-
 def publish(stage: Stage, show: Show, ending: Ending) -> None:
     """``build/demo.json`` for machines and ``build/report.html`` for people, from the same figures."""
     folder = stage.root.parent
@@ -104,8 +97,8 @@ def chapters(stage: Stage, show: Show) -> list[Chapter]:
     """Every scene that was played, with every rollout that began in it, whatever became of it."""
     told = []
     for step, (began, over) in zip(show.steps, pairwise([*show.began, inf]), strict=False):
-        sign, sentence = scene_badge(step), " ".join((step.sentence, words.seconds(step.seconds)))
-        told.append(Chapter(step.name, sentence, sign, tuple(stage.stories(began, over))))
+        said = f"{step.sentence}  ·  {words.seconds(step.seconds)}"
+        told.append(Chapter(step.name, said, scene_badge(step), tuple(stage.stories(began, over))))
     return told
 
 

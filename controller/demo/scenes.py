@@ -23,7 +23,7 @@ from controller.sources.releases import owned_by
 PATIENCE = 90.0
 """Seconds for what has no promise of its own: starting everything, copying bits on a busy machine."""
 LATE = 2.0
-"""Seconds after a node's deadline by which it is back on last good, whoever is dead."""
+"""Seconds after the verdict by which no request starts on the candidate, and that a look may come late."""
 ON_TRIAL = (Phase.DEPLOYING, Phase.WATCHING, Phase.REVERTING)
 MET = 20
 """Requests that clients have sent to the candidate when the controller is killed: it serves, it does not only run."""
@@ -153,9 +153,9 @@ def left_alone(stage: Stage, rollout: Rollout, lane: Lane) -> tuple[float, float
         stage.alone = Alone("prod", killed_at, met, harmed, now - t0, rollout.budget.end, lane.zones, seen)
         if all_run(stage.here.platform.outputs["prod"], lane.nodes, lane.base_digest):
             return max(0.0, clock.now() - deadline), clock.now() - t0
-        if now > deadline + LATE:
+        if now > t0 + rollout.budget.limit:
             where = ", ".join(f"{node} {state}" for node, state in seen.items())
-            raise Broken(f"The nodes are not back {LATE:.0f} s after their own deadline: {where}.")
+            raise Broken(f"The nodes are not back {rollout.budget.limit:.0f} s after T0, alone: {where}.")
         time.sleep(0.25)
 
 

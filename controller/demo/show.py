@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.text import Text
 
 from controller.demo.scenes import LATE, SCENES
-from controller.demo.stage import Stage
+from controller.demo.stage import Stage, busy
 from controller.demo.world import HERE
 from controller.errors import Trouble
 from controller.faces import demo as face
@@ -133,7 +133,7 @@ class Show:
             "deploy_s": self._budget.deploy,
             "nodes_back_s": self._budget.revert,
             "traffic_off_s": LATE,
-            "late_s": LATE,
+            "late_s": self._budget.limit - self._budget.end,
             "exposure_s": self._budget.limit,
             "met_s": self._budget.limit,
             "acked_lost": 0.0,
@@ -155,7 +155,7 @@ class Show:
         if ending is Ending.KEPT:
             return f"All {len(self.steps)} scenes held, and no figure is over what was promised."
         over = (face.ROWS.get(name, name) for name in self.table.rows if self.table.kept(name) is False)
-        return f"Every scene held, but more was used than was promised of: {', '.join(over)}."
+        return f"Every scene held, but more was used than was promised of: {', '.join(over)}.{busy()}"
 
     def curtain(self, ending: Ending, kept_running: bool) -> None:
         """The list, the figures and the outcome; they stay on the screen."""

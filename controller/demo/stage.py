@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,12 @@ class Broken(Exception):
 
 class Unmet(Exception):
     """A step of the story did not happen, such as in time on a busy machine; no promise was broken by that."""
+
+
+def busy() -> str:
+    """That something else keeps this machine busy, where it does: a reason for what did not happen in time."""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    return f" This machine is busy: {load:.0f} programs want its {cores} cores." if load >= 3 * cores else ""
 
 
 @dataclass(slots=True)

@@ -54,8 +54,15 @@ def story(name: str) -> Story:
 def pages() -> list[str]:
     both = [story("reverted"), replace(story("promoted"), rollout=replace(story("promoted").rollout, number=43))]
     table = demo.DemoTable((demo.column("bad change", both[0]),), {"deploy_s": 60.0})
+    chapters = [
+        report.Chapter(
+            "a bad change", "reverted", demo.scene_badge(demo.DemoStep("a bad change", demo.DONE)), (both[0],)
+        ),
+        report.Chapter("a good change", "promoted", "", (both[1],)),
+    ]
+    sign = demo.ending_badge(demo.Ending.KEPT)
     return [report.report(story(name)) for name in tales.TALES] + [
-        report.several("turnabout demo", "It ran.", both, True, demo.figures_html(table))
+        report.several("turnabout demo", "It ran.", chapters, sign, demo.figures_html(table))
     ]
 
 
@@ -77,7 +84,8 @@ def test_every_page_is_well_formed_and_refers_to_nothing_outside_itself() -> Non
 
 def test_a_page_says_everything_without_its_script() -> None:
     page = re.sub(r"<script.*?</script>", "", report.report(story("reverted")), flags=re.S)
-    for said in ("REVERTED", "evidence 158 passed 100", "20.4 s", "turnabout retry prod 7c1e9f4", "e41b07d"):
+    passed, clear = "evidence 158 (the mean of 2 checks) passed 100", "quarantine clear prod 7c1e9f4"
+    for said in ("REVERTED", passed, "20.4 s", clear, "e41b07d"):
         assert said in page
     assert "noscript-hides" in page
 
@@ -139,6 +147,7 @@ def test_a_rollout_that_never_began_has_no_timeline_but_a_sentence() -> None:
 
 def test_several_rollouts_stand_on_one_page_with_a_link_to_each() -> None:
     page = pages()[-1]
+    assert page.index("a bad change") < page.index("prod/42") < page.index("a good change") < page.index("prod/43")
     assert page.count('<svg class="timeline"') == 2
     assert 'href="#prod-42"' in page
     assert 'href="#prod-43"' in page

@@ -95,7 +95,7 @@ def ascii_views(told: Story) -> list[RenderableType]:
         lists.samples("errors", [*looks(tale.written, told, "errors")], ASCII),
         lists.kept(CALLS, {"bos-a": ["Traceback …", "KeyError: gerät"]}, ASCII),
         demo.live("title", steps, told, counters, "hint · hint", ASCII),
-        demo.finished("title", steps, table, counters, (True, "x"), "hint", ASCII),
+        demo.finished("title", steps, table, counters, (demo.Ending.UNMET, "läuft"), "hint", ASCII),
     ]
 
 

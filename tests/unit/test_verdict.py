@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controller.model import Check, Lane, Outcome, Verdict
+from controller.model import Arm, Check, Lane, OnPath, Outcome, Verdict
 from controller.samples import Cell, Counts, Sample
 from controller.verdict import STALL_CAP, WARM_UP, Judgement, Terms, law_residue, look, verdict
 from tests.unit.scene import lane
@@ -55,6 +55,7 @@ def test_harm_fails_at_any_look_and_says_what_and_how_much() -> None:
     )
     assert found.why.endswith(" passed 100 after 60 s of watching.")
     assert found.short == "errors on mqtt: 20.0 % against 0.0 %"
+    assert found.findings[0].worst == OnPath("/x", Arm(100, 20), Arm(200, 0))
     assert found.findings[0].evidence is not None
     assert found.evidence >= found.threshold == 100
 
