@@ -25,7 +25,7 @@ def little(story: Story, g: Glyphs) -> RenderableType:
     top.add_column(no_wrap=True)
     top.add_column(no_wrap=True)
     top.add_column(ratio=1)
-    top.add_row(screen.badge(story.phase), Text(story.environment, "bold"), Few(Prose(story.sentence), 2))
+    top.add_row(screen.badge(story.phase), Text(story.environment, "bold"), Few(Prose(story.sentence), 3))
     nodes = little_nodes(story, g)
     spent = story.budget_now
     value = story.together or 0.0
