@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 from dataclasses import replace
@@ -10,12 +11,15 @@ from pathlib import Path
 import pytest
 
 from controller.clock import BootClock
-from controller.demo import by_hand
+from controller.demo import by_hand, publish
+from controller.demo.chronicle import Chronicle
 from controller.demo.forge import Forge
 from controller.demo.scenes import LATE, gone_in_time, tries
+from controller.demo.show import Show
 from controller.demo.stage import Broken, Stage, Unmet
 from controller.demo.world import ENVIRONMENTS, HERE, TRAFFIC
 from controller.evidence import Evidence, sees_from
+from controller.faces.demo import Ending
 from controller.model import Arm, Phase
 from controller.verdict import WARM_UP
 from environments import from_folder
@@ -44,6 +48,50 @@ def test_a_change_that_was_held_first_says_so_and_why() -> None:
     held, promoted = tales.held().rollout, tales.promoted().rollout
     assert tries((promoted,)) == ""
     assert tries((held, promoted)) == " (held once: no clear pass; promoted at the second try)"
+
+
+# ---- the report of a demo, however it ended -------------------------------------------------------------------------
+
+
+class Told(Chronicle):
+    """A chronicle of rows that stand here, and not in a file."""
+
+    def __init__(self, tale: tales.Tale) -> None:
+        self.environment, self.rows = tale.environment, tale.written
+
+    def read(self) -> Chronicle:
+        return self
+
+
+def played(tmp_path: Path, tale: tales.Tale, sentence: str) -> tuple[Stage, Show]:
+    """A demo whose second scene, in which the tale's rollouts began, did not hold."""
+    stage = Stage(tmp_path / "build" / "demo", tmp_path, chronicles={"prod": Told(tale)})
+    show = Show(stage, plain=True)
+    for i, began in enumerate((0.0, tale.t0_at - 10.0)):
+        show.begin(i)
+        show.began[i] = began
+    show.done(0, "mongod and nodes")
+    show.broke(1, sentence)
+    return stage, show
+
+
+def test_the_report_of_a_failed_demo_shows_what_did_not_hold_with_its_rollouts(tmp_path: Path) -> None:
+    stage, show = played(tmp_path, tales.orphaned(), "prod did not promote it.")
+    publish(stage, show, Ending.UNMET)
+    page = (tmp_path / "build" / "report.html").read_text()
+    failed = page.index("<b>traffic flows</b>")
+    assert page.index("<b>everything starts</b>") < page.index(">prod/41<") < failed < page.index(">prod/42<")
+    assert page.index(">prod/42<") < page.index(">prod/43<")
+    assert page.count("prod did not promote it.") == 2
+    assert "NOT SHOWN" in page
+    assert "NOT KEPT" not in page
+    said = json.loads((tmp_path / "build" / "demo.json").read_text())
+    assert (said["kept"], said["ending"]) == (False, "a step did not happen; no promise was broken")
+
+
+def test_every_try_of_a_commit_is_found_with_its_newest_row() -> None:
+    attempts = Told(tales.orphaned()).attempts(tales.BAD)
+    assert [(one.number, one.phase) for one in attempts] == [(42, Phase.HELD), (43, Phase.PROMOTED)]
 
 
 # ---- going on by hand -----------------------------------------------------------------------------------------------

@@ -139,6 +139,30 @@ def test_labels_of_the_timeline_do_not_cover_each_other() -> None:
         assert all(b - a >= 7 for a, b in zip(sorted(right), sorted(right)[1:], strict=False)), name
 
 
+def test_labels_are_drawn_over_every_line_with_a_halo_that_breaks_it() -> None:
+    page = report.report(story("reverted"))
+    drawing = page.split('<svg class="timeline"')[1].split("</svg>")[0]
+    assert drawing.index('stroke-dasharray="2 3"') < drawing.rindex('stroke-dasharray="2 3"')
+    assert drawing.rindex('stroke-dasharray="2 3"') < drawing.index('class="mark')
+    assert re.search(r"\.timeline \.mark \{ paint-order: stroke; stroke: var\(--card\)", page)
+
+
+def test_a_rollout_that_nobody_led_counts_its_promise_and_asks_for_nothing_any_more() -> None:
+    page = report.report(story("orphaned"))
+    for said in (
+        "Yes: it was gone in time, though no controller was there",
+        "No controller was there from 19.3 s to 158.0 s after T0",
+        "gone by 158.6 s after it began, when a controller looked again; 180 s were allowed",
+        "from T0 until a controller saw it gone, 180 s allowed",
+        "It was tried again as rollout 43, which ended PROMOTED.",
+        "turnabout show prod/43",
+    ):
+        assert said.lower() in page.lower()
+    for unsaid in ("over budget", "in the morning", "turnabout retry", "0.0 s later"):
+        assert unsaid not in page
+    assert "it is judged again by itself" in report.report(story("held"))
+
+
 def test_a_rollout_that_never_began_has_no_timeline_but_a_sentence() -> None:
     page = report.report(story("waiting"))
     assert "nothing to draw" in page
