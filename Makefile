@@ -19,7 +19,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $(STAMP)
 
-demo: setup      ## the whole story on this machine, live, in about three minutes
+demo: setup      ## the whole story on this machine, live, in about three and a half minutes
 	$(BIN)/turnabout demo
 
 test: setup      ## every test

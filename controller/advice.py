@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from controller.model import Cause, Check, Finding, Lane, Outcome, Phase, Rollout, Verdict
+from controller.model import CLOSED, IN_FLIGHT, Cause, Check, Finding, Lane, Outcome, Phase, Rollout, Verdict
 from controller.plan import BLIND_TRIES
-from controller.remedies import REMEDIES
-from controller.story import CANDIDATE, SUSPICIOUS, Advice, GitSaid
+from controller.remedies import REMEDIES, tried_again
+from controller.story import CANDIDATE, SUSPICIOUS, Advice, GitSaid, Past, Span
 from controller.verdict import percent, rate
 
 
@@ -95,9 +95,28 @@ ASKS: dict[str, Callable[[Check], str]] = {
 # ---- what follows -------------------------------------------------------------------------------------------------
 
 
-def after(rollout: Rollout, git: GitSaid | None, nodes: Mapping[str, str]) -> str:
-    """What follows from the reason: who serves now, what git says, what happens next."""
-    return " ".join(AFTER[rollout.phase](rollout, git, nodes))
+def after(rollout: Rollout, git: GitSaid | None, nodes: Mapping[str, str], later: Past | None = None) -> str:
+    """What follows from the reason: who serves now, what git says, what happens next, or has happened since."""
+    if later is not None and rollout.phase is Phase.HELD:
+        kept = f"{rollout.environment} went back to {last_good(rollout)}; git was left alone and nothing quarantined."
+        return f"{kept} {again(later)}"
+    said = " ".join(AFTER[rollout.phase](rollout, git, nodes))
+    return f"{said} {again(later)}" if later is not None and rollout.phase in CLOSED else said
+
+
+def again(later: Past) -> str:
+    """What became of the same commit when it was tried again."""
+    if later.phase in IN_FLIGHT or later.phase is Phase.PENDING:
+        return f"It is tried again as rollout {later.number}, which is {later.phase}."
+    return f"It was tried again as rollout {later.number}, which ended {later.phase}."
+
+
+def alone(rollout: Rollout, gap: Span | None) -> str:
+    """That no controller is there now, and what the nodes do about it; empty while one is."""
+    if gap is None or rollout.phase not in IN_FLIGHT or rollout.stays:
+        return ""
+    since = f"{gap.end - gap.begin:.0f} s"
+    return f"No controller has written for {since}: at their own deadline the nodes go back by themselves."
 
 
 def candidate(rollout: Rollout) -> str:
@@ -154,10 +173,17 @@ def after_held(rollout: Rollout, git: GitSaid | None, nodes: Mapping[str, str]) 
         yield "It is judged again by itself when that is over."
     elif rollout.cause is Cause.INCIDENT:
         yield "It is judged again by itself after a rest, which doubles each time."
-    elif rollout.cause is Cause.ABORTED or rollout.attempt >= BLIND_TRIES:
+    elif waits_for_person(rollout):
         yield "It is not tried again until somebody asks for it."
     else:
         yield "It is tried once more by itself."
+
+
+def waits_for_person(rollout: Rollout) -> bool:
+    """Whether what was held stays so until somebody asks for it."""
+    if rollout.cause in (Cause.HOLD, Cause.INCIDENT):
+        return False
+    return rollout.cause is Cause.ABORTED or rollout.attempt >= BLIND_TRIES
 
 
 def after_superseded(rollout: Rollout, git: GitSaid | None, nodes: Mapping[str, str]) -> Iterator[str]:
@@ -186,8 +212,12 @@ AFTER = {
 }
 
 
-def advice(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[str, str]) -> tuple[Advice, ...]:
+def advice(
+    rollout: Rollout, verdict: Verdict | None, nodes: Mapping[str, str], later: Past | None = None
+) -> tuple[Advice, ...]:
     """What a person can do now, most likely first; empty where nothing is to be done."""
+    if later is not None and rollout.phase in CLOSED:
+        return tuple(tried_again(rollout, later))
     return tuple(REMEDIES[rollout.phase](rollout, verdict, nodes))
 
 

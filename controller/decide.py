@@ -123,7 +123,8 @@ def pending(rollout: Rollout, seen: Observation, now: float) -> Rollout:
     if waits:
         return replace(rollout, why=f"Waits for {waits}.", short=f"waits for {waits}"[:72])
     count = len(rollout.lanes[0].waves) if len(rollout.lanes) == 1 else max(len(lane.waves) for lane in rollout.lanes)
-    why = f"Wave 1 of {count}: {', '.join(node for lane in rollout.lanes for node in lane.waves[0])} leave last good."
+    first = [node for lane in rollout.lanes for node in lane.waves[0]]
+    why = f"Wave 1 of {count}: {', '.join(first)} {'leaves' if len(first) == 1 else 'leave'} last good."
     return enter(rollout, Phase.DEPLOYING, why, f"wave 1 of {count}", now, t0=now)
 
 

@@ -153,6 +153,8 @@ class EnvironmentLoop:
         seen = self._observation(rollout, now)
         decision = decide(rollout, seen, now)
         after = decision.rollout
+        if rollout.phase is Phase.PENDING:
+            self._note_moments(rollout, seen, now)  # staged comes before what begins with it
         if rollout.phase is Phase.PENDING and after.phase is Phase.DEPLOYING:
             after = self._looking.with_baseline(after)
         if after != rollout:

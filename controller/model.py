@@ -344,8 +344,17 @@ class NodeView:
 
 
 @dataclass(frozen=True, slots=True)
+class OnPath:
+    """One path class of a check, and what both arms counted on it."""
+
+    path: str
+    canary: Arm
+    control: Arm
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check says of one application, with the counts it says it on."""
+    """What one check says of one application, with the counts it says it on: those of all its paths together."""
 
     app: str
     check: str
@@ -357,6 +366,8 @@ class Finding:
     evidence: float | None = None
     sees_from: float | None = None
     """The smallest harm, as a share, that these samples would have shown with 95 % certainty."""
+    worst: OnPath | None = None
+    """The path that speaks most for harm: the one that the sentence of a failed check names and counts."""
 
 
 @dataclass(frozen=True, slots=True)

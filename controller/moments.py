@@ -19,11 +19,10 @@ def moments(rollout: Rollout, seen: Observation, now: float) -> Iterator[tuple[s
     """(name, sentence) of everything that is true now and worth a line; the caller keeps what it has written."""
     nodes = [(lane, node) for lane in rollout.lanes for node in lane.nodes]
     working_on = rollout.heading or rollout.phase
-    if rollout.phase in (Phase.PENDING, Phase.DEPLOYING):  # staging may end in the very turn that begins to deploy
+    if rollout.phase is Phase.PENDING:
         apps = [steps.app_on(lane, node, seen, now) for lane, node in nodes]
         if all(
-            app is not None and lane.candidate.digest in app.staged
-            for (lane, _), app in zip(nodes, apps, strict=True)
+            app is not None and lane.candidate.digest in app.staged for (lane, _), app in zip(nodes, apps, strict=True)
         ):
             yield "staged", f"the candidate is staged and verified on {len(nodes)} nodes"
     if working_on in IN_FLIGHT:

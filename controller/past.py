@@ -71,10 +71,12 @@ def lines(gathered: dict[int, Gathered]) -> Iterator[Past]:
         )  # fmt: skip
 
 
-def past(rows_of: Sequence[Row], apps: tuple[str, ...], number: int) -> tuple[Past, ...]:
-    """The last rollouts of any of ``apps`` up to ``number``."""
-    same = [one for one in history(rows_of) if one.number <= number and set(one.apps) & set(apps)]
-    return tuple(same[-SHOWN:])
+def around(rows_of: Sequence[Row], rollout: Rollout) -> tuple[tuple[Past, ...], Past | None]:
+    """The last rollouts of any of its applications up to ``rollout``, and the newest later one of the same commit."""
+    apps = {lane.app for lane in rollout.lanes}
+    same = [one for one in history(rows_of) if apps & set(one.apps)]
+    again = [one for one in same if one.number > rollout.number and one.commit == rollout.commit]
+    return tuple([one for one in same if one.number <= rollout.number][-SHOWN:]), again[-1] if again else None
 
 
 def promoted(rows_of: Sequence[Row]) -> tuple[tuple[AppRelease, ...], ...]:

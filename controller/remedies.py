@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from controller.model import Cause, Outcome, Phase, Rollout, Verdict
-from controller.story import CANDIDATE, LAST_GOOD, Advice
+from controller.model import IN_FLIGHT, Cause, Outcome, Phase, Rollout, Verdict
+from controller.story import CANDIDATE, LAST_GOOD, Advice, Past
 
 BECAUSE = '--reason "WHY"'
 
@@ -60,6 +60,15 @@ def advise_held(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[str, s
     elif rollout.cause is not Cause.HOLD:
         yield Advice("Try the same bits again", f"turnabout retry {environment} {candidate(rollout)} {BECAUSE}")
     yield Advice("See what was measured", f"turnabout show {environment}/{rollout.number}")
+
+
+def tried_again(rollout: Rollout, later: Past) -> Telling:
+    """What there is to do about a rollout whose commit was tried again: only the newer one can be acted upon."""
+    if later.phase in IN_FLIGHT or later.phase is Phase.PENDING:
+        yield Advice("Watch it being tried again", f"turnabout watch {rollout.environment}")
+    else:
+        says = "See how it ended when it was tried again"
+        yield Advice(says, f"turnabout show {rollout.environment}/{later.number}")
 
 
 def advise_superseded(rollout: Rollout, verdict: Verdict | None, nodes: Mapping[str, str]) -> Telling:

@@ -21,7 +21,8 @@ EMPTY = "empty"
 NODE_STATES = (CANDIDATE, STARTING, LAST_GOOD, STOPPING, SILENT, UNSEEN, EMPTY)
 
 COMING, RUNNING, WITHIN, OVER, UNUSED = "coming", "running", "within", "over", "unused"
-"""What can be said of a budget."""
+NOBODYS = "nobody's"
+"""What can be said of a budget; one that ran out while no controller was there was nobody's to keep."""
 
 SUSPICIOUS = 10.0
 """Evidence from which a face says aloud that something looks worse: a tenth of proof at the usual alpha."""
@@ -81,7 +82,10 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The seconds and the harm that a rollout is measured by; None where it did not come to that."""
+    """The seconds and the harm that a rollout is measured by; None where it did not come to that.
+
+    Where nodes went back alone because no controller was there, nobody decided and nothing is counted from a decision.
+    """
 
     seen_s: float | None = None
     """From the commit to the controller's having seen it."""
@@ -94,7 +98,7 @@ class Figures:
     nodes_back_s: float | None = None
     """From the turn toward last good until every node served it again."""
     exposure_s: float | None = None
-    """From T0 until no process and no session of the candidate was left."""
+    """From T0 until no process and no session of the candidate was left, as a controller saw it."""
     harmed: int = 0
     clients: int = 0
 
@@ -184,6 +188,10 @@ class Story:
     quarantine: tuple[Quarantined, ...]
     past: tuple[Past, ...]
     """The last twelve rollouts of the same applications, this one included, oldest first."""
+    later: Past | None
+    """The newest later rollout of the same commit: it was tried again."""
+    unled: tuple[Span, ...]
+    """When no controller was there while the candidate was on trial; the last one may go on."""
     advice: tuple[Advice, ...]
     first_row: int
     last_row: int
@@ -250,13 +258,21 @@ class Story:
 
     @property
     def kept(self) -> bool | None:
-        """Whether the promise was kept; None while nobody can say."""
+        """Whether the promise was kept; None while nobody can say, or where nobody looked before it was over."""
         if any(spent.state == OVER for spent in self.spent):
             return False
         if self.phase is Phase.STUCK or not self.over:
             return None
         gone = self.figures.exposure_s
-        return gone is None or "promoted" in self.marks or gone <= self.rollout.budget.limit
+        if gone is None or "promoted" in self.marks or gone <= self.rollout.budget.limit:
+            return True
+        return None if self.went_back_alone else False
+
+    @property
+    def went_back_alone(self) -> bool:
+        """No controller was there when the nodes went back: what one saw of it, it saw when it looked again."""
+        turn = self.marks.get("turn")
+        return turn is not None and any(gap.end <= turn for gap in self.unled)
 
 
 @dataclass(frozen=True, slots=True)

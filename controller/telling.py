@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from controller import news, rows
-from controller.advice import advice, after, asks, kind_of, sentence
+from controller.advice import advice, after, alone, asks, kind_of, sentence
 from controller.chapter import chapter, moments
 from controller.errors import Refused
-from controller.figures import figures, marked, spent
+from controller.figures import figures, marked, spent, unled
 from controller.model import CLOSED, IN_FLIGHT, Phase, Rollout, Verdict
-from controller.past import past
+from controller.past import around
 from controller.rows import Row
 from controller.standing import Standing, quarantined
 from controller.story import (
@@ -64,29 +64,34 @@ def tell(history: Sequence[Row], number: int, now: float | None = None) -> Story
     verdict = deciding(samples, versions)
     told = (row for row in reversed(mine) if row.kind == rows.GIT and row.body["did"] in ("revert", "aside"))
     git = next((said(row) for row in told), None)
-    nodes, shares = now_on(rollout, ticks)
+    nodes, shares = now_on(rollout, ticks, marks)
+    past, later = around(history, rollout)
+    absent = tuple(unled(mine, versions, t0_at, None if over else at))
+    gap = absent[-1] if absent and not over and absent[-1].end == t else None
     return Story(
         rollout=rollout,
         at=at,
         t=t,
         t0_at=t0_at,
         sentence=sentence(rollout, verdict),
-        after=after(rollout, git, nodes),
+        after=f"{after(rollout, git, nodes, later)} {alone(rollout, gap)}".strip(),
         ticks=ticks,
         moments=tuple(news.news(moments(mine, versions, t0_at))),
         spans=tuple(spans(entered, t)) if t is not None else (),
         paths={node: tuple(path(rollout, node, ticks, nodes[node], marks, t or 0.0)) for node in rollout.nodes},
         nodes=nodes,
         shares=shares,
-        spent=tuple(spent(rollout, marks, t)),
-        figures=figures(mine, marks, ticks),
+        spent=tuple(spent(rollout, marks, t, absent)),
+        figures=figures(mine, marks, ticks, absent),
         marks=marks,
         verdict=verdict,
         checks=judged(rollout, verdict),
         git=git,
         quarantine=tuple(quarantined(Standing(), rollout).quarantine.values()),
-        past=past(history, tuple(lane.app for lane in rollout.lanes), number),
-        advice=advice(rollout, verdict, nodes),
+        past=past,
+        later=later,
+        unled=absent,
+        advice=advice(rollout, verdict, nodes, later),
         first_row=mine[0].n,
         last_row=mine[-1].n,
         hash=mine[-1].hash,
@@ -159,8 +164,13 @@ def judged(rollout: Rollout, verdict: Verdict | None) -> tuple[Judged, ...]:
     return tuple(sorted(found, key=lambda line: not line.statistical))
 
 
-def now_on(rollout: Rollout, ticks: Sequence[Tick]) -> tuple[Mapping[str, str], Mapping[str, float]]:
-    """What each node runs, and each zone's share on the candidate; a closing row says it without a look."""
+def now_on(
+    rollout: Rollout, ticks: Sequence[Tick], marks: Mapping[str, float]
+) -> tuple[Mapping[str, str], Mapping[str, float]]:
+    """What each node runs, and each zone's share on the candidate; some rows say it without a look.
+
+    A closing row does, and the row that begins the watch: every canary serves, with its whole weight.
+    """
     zones = [f"{lane.app}/{zone}" for lane in rollout.lanes for zone in lane.zones]
     if rollout.settled:
         return dict.fromkeys(rollout.nodes, CANDIDATE), dict.fromkeys(zones, 1.0)
@@ -169,7 +179,13 @@ def now_on(rollout: Rollout, ticks: Sequence[Tick]) -> tuple[Mapping[str, str], 
         return back, dict.fromkeys(zones, 0.0)
     last = ticks[-1] if ticks else None
     nodes = {node: last.nodes.get(node, UNSEEN) if last else UNSEEN for node in rollout.nodes}
-    return nodes, {zone: last.shares.get(zone, 0.0) if last else 0.0 for zone in zones}
+    shares = {zone: last.shares.get(zone, 0.0) if last else 0.0 for zone in zones}
+    if rollout.phase is Phase.WATCHING and (last is None or last.t < marks.get("watch", 0.0)):
+        for lane in rollout.lanes:
+            nodes |= dict.fromkeys(lane.canaries, CANDIDATE)
+            for zone, names in lane.zones.items():
+                shares[f"{lane.app}/{zone}"] = sum(node in lane.canaries for node in names) / len(names)
+    return nodes, shares
 
 
 def path(

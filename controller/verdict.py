@@ -15,7 +15,7 @@ from math import ceil
 from controller import creep, outside
 from controller.creep import Held
 from controller.evidence import FEWER, NONE, ONE_SILENCE, Evidence, after, former_rate, observe, sees_from
-from controller.model import Arm, Check, Finding, Lane, Outcome, Verdict
+from controller.model import Arm, Check, Finding, Lane, OnPath, Outcome, Verdict
 from controller.outside import Told
 from controller.samples import Sample, arms
 
@@ -297,6 +297,7 @@ def measured(
     """Checks with statistics. The mean over all checks decides; the check that carries it most is named."""
     found = []
     for check in (check for check in lane.checks if check.counts):
+        worst = None
         evidence = state.evidence.get(check.name, Evidence())
         told = state.told.get(check.name, Told())
         limit = sees_from(evidence, threshold * checks) if check.kind != "missing_events" else None
@@ -307,7 +308,8 @@ def measured(
             and evidence.canary.share >= evidence.control.share / 2  # else the candidate may be what mends it
         )
         if together >= threshold and evidence.value >= threshold:
-            outcome, said = Outcome.FAIL, failing(check, state, evidence)
+            worst = worst_path(check, state)
+            outcome, said = Outcome.FAIL, failing(check, worst, evidence)
         elif incident:
             outcome = Outcome.INCIDENT
             said = f"both arms are bad ({count(evidence.control)} on last good): something outside them is broken"
@@ -319,7 +321,7 @@ def measured(
         else:
             outcome, said = at_the_end(check, evidence, limit, terms)
         counts = (evidence.canary, evidence.control, evidence.value, limit)
-        found.append(Finding(lane.app, check.name, check.about, outcome, said, *counts))
+        found.append(Finding(lane.app, check.name, check.about, outcome, said, *counts, worst))
     return found
 
 
@@ -357,19 +359,23 @@ def better(evidence: Evidence, threshold: float) -> bool:
     return observe(Evidence(), evidence.canary, evidence.control, FEWER).value >= threshold
 
 
-def failing(check: Check, state: Judgement, evidence: Evidence) -> str:
+def worst_path(check: Check, state: Judgement) -> OnPath | None:
+    """The path with the most bad events beyond last good's share; None for a check that does not count by path."""
+    paths = [OnPath(path, *arms) for (name, path), arms in state.by_path.items() if name == check.name]
+    return max(paths, key=lambda p: p.canary.bad - p.control.share * p.canary.total, default=None)
+
+
+def failing(check: Check, worst: OnPath | None, evidence: Evidence) -> str:
     """The sentence of proven harm: what, how often on each arm, on how many events."""
     if check.kind == "missing_events":
         return (
             f"{check.events} came {rate(evidence.canary)} times per {check.per} on the candidate "
             f"and {rate(evidence.control)} times on last good"
         )
-    paths = {path: pair for (name, path), pair in state.by_path.items() if name == check.name}
     canary, control, subject = evidence.canary, evidence.control, "requests"
-    if check.kind == "share" and paths:
-        path = max(paths, key=lambda p: paths[p][0].bad - paths[p][1].share * paths[p][0].total)
-        canary, control = paths[path]
-        subject = f"{path}, {'an existing' if check.about == 'existing' else 'a new'} path,"
+    if worst is not None:
+        canary, control = worst.canary, worst.control
+        subject = f"{worst.path}, {'an existing' if check.about == 'existing' else 'a new'} path,"
     verb = "were slower than last good's slowest twentieth for"
     if check.kind == "share":
         verb = "failed for"
@@ -387,11 +393,14 @@ def words(worst: Finding, findings: tuple[Finding, ...], together: float, terms:
     if worst.outcome is Outcome.FAIL:
         evidence = ""
         if worst.evidence is not None:
-            evidence = f"; evidence {certainty(together)} passed {1 / terms.alpha:,.0f}"
+            checks = sum(finding.evidence is not None for finding in findings)
+            mean = f" (the mean of {checks} checks)" if checks > 1 else ""
+            evidence = f"; evidence {certainty(together)}{mean} passed {1 / terms.alpha:,.0f}"
         sentence = f"{worst.sentence[0].upper()}{worst.sentence[1:]}{evidence} after {terms.seconds:.0f} s of watching."
         short = f"{worst.check} on {worst.app}"
         if worst.canary is not None and worst.control is not None:
-            short += f": {percent(worst.canary.share)} against {percent(worst.control.share)}"
+            counted = worst.worst or OnPath("", worst.canary, worst.control)
+            short += f": {percent(counted.canary.share)} against {percent(counted.control.share)}"
         return sentence, short[:72]
     if worst.outcome is Outcome.PASS:
         limits = [f.sees_from for f in findings if f.sees_from is not None]

@@ -148,7 +148,8 @@ class Tale:
         self.happens(-0.2, "staged", f"the candidate is staged and verified on {len(self.rollout.nodes)} nodes")
         first = ", ".join(node for lane in self.lanes for node in lane.waves[0])
         self.now_is(0.0)
-        why = f"Wave 1 of {len(self.lanes[0].waves)}: {first} leave last good."
+        verb = "leave" if ", " in first else "leaves"
+        why = f"Wave 1 of {len(self.lanes[0].waves)}: {first} {verb} last good."
         self.moves(0.0, enter(self.rollout, Phase.DEPLOYING, why, "wave 1", self.now, t0=self.now), "deploying")
 
     def now_is(self, t: float) -> None:
@@ -460,9 +461,41 @@ def crashed() -> Tale:
     return tale
 
 
+@played_once
+def orphaned() -> Tale:
+    """The controller dies in the watch and stays dead beyond the nodes' deadline; then the same commit is promoted."""
+    tale = Tale((mqtt(BAD, GOOD, SUBJECT),), BAD, SUBJECT, bad=0.002)
+    earlier(tale)
+    tale.begins()
+    tale.deploys()
+    tale.watches(20.0)
+    tale.t = 158.0
+    kept = tale.rollout = replace(tale.rollout, generation=4)
+    tale.write(rows.LEAD, {"generation": 4, "clock": "boot-1", "why": "started"})
+    tale.moves(158.1, tale.rollout, "taken over")
+    tale.turns(158.2, Cause.BLIND, "bos-a went back by itself: nobody confirmed it by the deadline.", "bos-a went back")
+    tale.sets(LAST_GOOD, *tale.rollout.nodes)
+    tale.happens(158.2, "traffic_off", "no request starts on the candidate any more")
+    tale.happens(158.2, "nodes_back", "every node is back on last good")
+    tale.closes(158.6, Phase.HELD, "held")
+    tale.happens(158.6, "gone", "no process and no session of the candidate is left")
+    held = tale.rollout
+    again = replace(kept, number=43, attempt=2, phase=Phase.PENDING, t0=None, watch_from=None)
+    tale.moves(160.0, again, "pending")
+    began = enter(
+        again, Phase.DEPLOYING, "Wave 1 of 2: bos-a leaves last good.", "wave 1", tale.now + 2, t0=tale.now + 2
+    )
+    tale.moves(162.0, began, "deploying")
+    tale.now_is(230.0)
+    ended = enter(began, Phase.PROMOTED, "No check found harm in 60 s.", "no harm found", tale.now, settled=True)
+    tale.moves(230.0, ended, "settled")
+    tale.rollout = held
+    return tale
+
+
 TALES: Mapping[str, Callable[[], Tale]] = {
     tale.__name__: tale
-    for tale in (reverted, promoted, held, stuck, frozen, waiting, both, superseded, crashed)
+    for tale in (reverted, promoted, held, stuck, frozen, waiting, both, superseded, crashed, orphaned)
 }  # fmt: skip
 
 
@@ -478,7 +511,7 @@ def earlier(tale: Tale) -> None:
         lane = mqtt(GOOD if i == len(seconds) - 1 else commit, base, f"Change {i + 1}")
         one = replace(kept, number=31 + i, commit=lane.candidate.commit, subject=f"Change {i + 1}", lanes=(lane,))
         tale.moves(began - 1, one, "pending")
-        deploying = enter(one, Phase.DEPLOYING, "Wave 1 of 2: bos-a leave last good.", "wave 1", BOOT, t0=BOOT)
+        deploying = enter(one, Phase.DEPLOYING, "Wave 1 of 2: bos-a leaves last good.", "wave 1", BOOT, t0=BOOT)
         tale.moves(began, deploying, "deploying")
         ended = BOOT + on_trial
         if i in (3, 8):

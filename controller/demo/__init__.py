@@ -11,21 +11,24 @@ import json
 import signal
 import subprocess
 from datetime import UTC, datetime
+from itertools import pairwise
+from math import inf
 from pathlib import Path
 
 from controller.commands.exits import DONE, ERROR, INTERRUPTED, NO
 from controller.demo.scenes import SCENES
 from controller.demo.show import Show
-from controller.demo.stage import Broken, Stage
-from controller.faces.demo import DemoTable, figures_html
-from controller.faces.report import several
+from controller.demo.stage import Broken, Stage, Unmet, busy
+from controller.faces import words
+from controller.faces.demo import Ending, ending_badge, figures_html, scene_badge
+from controller.faces.report import Chapter, several
 from infra.local.layout import BadApp
 from infra.local.ports import NoPortsLeft
 from infra.local.servers import ServerFailed, ServerMissing
 
 
 def demo(args: argparse.Namespace) -> int:
-    """Play every scene; 0 only if every promise held."""
+    """Play every scene; 0 only if every promise held, 2 if one was broken, 1 if a step did not happen."""
     root, sources = args.root.resolve(), Path.cwd()
     if not (sources / "apps").is_dir():
         print(f"The demo deploys the applications of a checkout, and {sources} has no apps folder; run it there.")
@@ -33,37 +36,43 @@ def demo(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     stage = Stage(root, sources)
     show = Show(stage, plain=args.plain)
-    kept = False
+    ending = Ending.UNMET
     try:
         with show:
-            kept = play(stage, show) and show.table.whole
-        publish(stage, show.table, kept)
-        show.curtain(kept)
+            ending = play(stage, show)
+        publish(stage, show, ending)
+        show.curtain(ending, args.keep)
         if args.keep and stage.world is not None:
             keep(stage)
     except KeyboardInterrupt:
         return INTERRUPTED
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is being stopped, and that has an end
         if stage.world is not None:
-            show.say("stopping everything that was started")
-            stage.world.stop()
-    return DONE if kept else NO
+            stage.world.stop(show.say)
+    return EXITS[ending]
 
 
-def play(stage: Stage, show: Show) -> bool:
-    """Every scene in turn; the first whose promise breaks ends the story, and says which it was."""
+EXITS = {Ending.KEPT: DONE, Ending.BROKEN: NO, Ending.UNMET: ERROR}
+
+
+def play(stage: Stage, show: Show) -> Ending:
+    """Every scene in turn; the first that does not hold ends the story, and says which it was and why."""
     for i, scene in enumerate(SCENES):
         show.begin(i)
         try:
             said = scene.play(stage)
-        except (Broken, ServerMissing, ServerFailed, BadApp, NoPortsLeft, RuntimeError) as broken:
+        except Broken as broken:
             show.broke(i, str(broken))
-            return False
+            return Ending.BROKEN
+        except (Unmet, ServerMissing, ServerFailed, BadApp, NoPortsLeft, RuntimeError) as unmet:
+            show.broke(i, f"{unmet}{busy()}")
+            return Ending.UNMET if show.table.whole else Ending.BROKEN
         show.done(i, said)
-    return True
+    return Ending.KEPT if show.table.whole else Ending.BROKEN
 
 
-def publish(stage: Stage, table: DemoTable, kept: bool) -> None:
+def publish(stage: Stage, show: Show, ending: Ending) -> None:
     """``build/demo.json`` for machines and ``build/report.html`` for people, from the same figures."""
     folder = stage.root.parent
     figures = {
@@ -73,23 +82,37 @@ def publish(stage: Stage, table: DemoTable, kept: bool) -> None:
         if value is not None
     }
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    said = {"kept": kept, "figures": figures, "commit": commit, "date": datetime.now(UTC).isoformat(timespec="seconds")}
+    said = {
+        "kept": ending is Ending.KEPT, "ending": ending.value, "figures": figures, "commit": commit,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "demo.json").write_text(json.dumps(said, indent=2) + "\n")
-    stories = [stage.chronicles[environment].read().story(number) for environment, number in stage.shown]
-    sentence = (
-        "Every promise was kept." if kept else "A promise was broken; the scene that did not hold is in the terminal."
-    )
-    page = several("turnabout demo", sentence, stories, kept, figures_html(table))
+    sign, table = ending_badge(ending), figures_html(show.table)
+    page = several("turnabout demo", show.sentence(ending), chapters(stage, show), sign, table)
     (folder / "report.html").write_text(page)
+
+
+def chapters(stage: Stage, show: Show) -> list[Chapter]:
+    """Every scene that was played, with every rollout that began in it, whatever became of it."""
+    told = []
+    for step, (began, over) in zip(show.steps, pairwise([*show.began, inf]), strict=False):
+        said = f"{step.sentence}  ·  {words.seconds(step.seconds)}"
+        told.append(Chapter(step.name, said, scene_badge(step), tuple(stage.stories(began, over))))
+    return told
 
 
 def keep(stage: Stage) -> None:
     """Leave everything running until Ctrl-C, and say how to go on by hand."""
     world = stage.here
     world.start_traffic()
-    clone, site = world.forge.clone, world.site.file
-    print(f"""
+    print(by_hand(world.forge.clone, world.site.file))
+    signal.pause()
+
+
+def by_hand(clone: Path, site: Path) -> str:
+    """How to go on in another terminal, as commands to copy."""
+    return f"""
 Everything is still running. In another terminal:
 
   export TURNABOUT_SITE={site}
@@ -98,7 +121,4 @@ Everything is still running. In another terminal:
   git commit -am "What I changed" && git push origin dev
   turnabout watch dev                       # and: turnabout promote dev stage, turnabout promote stage prod
 
-Ctrl-C here stops everything.""")
-    signal.pause()
-
-
+Ctrl-C here stops everything."""

@@ -34,6 +34,20 @@ class Chronicle:
                 return rows.read(rows.ROLLOUTS, row.body["rollout"])
         return None
 
+    def attempts(self, commit: str) -> tuple[Rollout, ...]:
+        """Every rollout of a commit, oldest first: what was held is tried once more."""
+        newest = {row.body["rollout"]["number"]: row for row in self.rows if row.kind == rows.ROLLOUT}
+        found = (newest[number].body["rollout"] for number in sorted(newest))
+        return tuple(rows.read(rows.ROLLOUTS, body) for body in found if body["commit"] == commit)
+
+    def began(self) -> dict[int, float]:
+        """Every rollout's number and when it was first written down: UTC."""
+        first: dict[int, float] = {}
+        for row in self.rows:
+            if row.kind == rows.ROLLOUT:
+                first.setdefault(row.body["rollout"]["number"], row.at)
+        return first
+
     def seen_at(self, commit: str) -> float | None:
         """When the controller saw a commit: UTC."""
         return next((row.at for row in self.rows if row.kind == rows.SEEN and row.body["commit"] == commit), None)

@@ -40,8 +40,16 @@ class Forge:
         self._git("commit", "--quiet", "--message", "Begin: the applications as they are")
         for branch in branches[1:]:
             self._git("branch", branch)
-        self._git("push", "--quiet", "origin", *branches)
+        self._git("push", "--quiet", "--set-upstream", "origin", *branches)
+        if not self._known():
+            for name, value in (("user.name", "A developer"), ("user.email", "developer@localhost")):
+                self._git("config", name, value)
         return self.head(branches[0])
+
+    def _known(self) -> bool:
+        """Whether git knows who works on this machine: whoever goes on by hand can commit without being asked."""
+        asked = ["git", "config", "user.email"]
+        return subprocess.run(asked, cwd=self.clone, capture_output=True, timeout=30, check=False).returncode == 0
 
     def change(self, branch: str, change: Change) -> tuple[str, float]:
         """Merge one change to a branch and push it; the commit, and when the push began (UTC)."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from controller.clock import BootClock
 from controller.commands.orders import order
+from controller.demo.asking import all_run, states
 from controller.demo.changes import BAD, BAD_WITHOUT_GIT, GOOD, IN_FLIGHT, Change
-from controller.demo.stage import Broken, Stage
+from controller.demo.stage import Broken, Stage, Unmet
 from controller.demo.world import ENVIRONMENTS, TRAFFIC, begin
+from controller.faces.alone import Alone
 from controller.keys import revert_key
 from controller.model import Lane, Phase, Rollout
+from controller.plan import BLIND_TRIES
 from controller.sources.commits import NotNeeded
 from controller.sources.git import GitSource
 from controller.sources.releases import owned_by
@@ -22,18 +23,21 @@ from controller.sources.releases import owned_by
 PATIENCE = 90.0
 """Seconds for what has no promise of its own: starting everything, copying bits on a busy machine."""
 LATE = 2.0
-"""Seconds after a node's deadline by which it is back on last good, whoever is dead."""
+"""Seconds after the verdict by which no request starts on the candidate, and that a look may come late."""
+ON_TRIAL = (Phase.DEPLOYING, Phase.WATCHING, Phase.REVERTING)
+MET = 20
+"""Requests that clients have sent to the candidate when the controller is killed: it serves, it does not only run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
     name: str
     play: Callable[[Stage], str]
-    """Raises Broken when a promise did not hold."""
+    """Raises Broken when a promise did not hold, Unmet when something else did not happen."""
 
 
 def everything_starts(stage: Stage) -> str:
-    world = stage.world = begin(stage.root, stage.sources)
+    world = stage.world = begin(stage.root, stage.sources, stage.tell)
     stage.open_chronicles()
     world.start_controller()
     first = world.forge.head("dev")
@@ -74,13 +78,14 @@ def a_good_change(stage: Stage) -> str:
             pushed = time.time()
             done = repository(stage).promote(before, environment, owned_by(environment))
             if isinstance(done, NotNeeded):
-                raise Broken(f"Promoting {before} to {environment} had nothing to promote: {done.why}")
+                raise Unmet(f"Promoting {before} to {environment} had nothing to promote: {done.why}")
             commit = done.commit
         stage.watched = (environment, commit)
         rollout = promoted(stage, environment, commit)
         lane = lane_of(rollout, GOOD.app)
         digests.add(lane.candidate.artifact_digest)
-        said.append(f"{environment} {(rollout.verdict_at or 0.0) - (rollout.t0 or 0.0):.0f} s")
+        seconds = f"{environment} {(rollout.verdict_at or 0.0) - (rollout.t0 or 0.0):.0f} s"
+        said.append(seconds + tries(stage.chronicles[environment].attempts(commit)))
         record(stage, "good change", environment, commit, rollout, pushed)
     if len(digests) != 1:
         raise Broken(f"The environments did not promote the same bits: {', '.join(sorted(digests))}.")
@@ -101,42 +106,57 @@ def a_bad_change(stage: Stage) -> str:
 
 
 def the_controller_is_killed(stage: Stage) -> str:
-    """In mid-canary, and it stays dead: the nodes go back by themselves; then it comes back and tries once more."""
-    world, clock = stage.here, BootClock()
+    """While the canary answers clients, and it stays dead: the nodes go back by themselves; then it tries once more."""
+    world = stage.here
     commit, pushed = pushed_now(stage, "prod", IN_FLIGHT)
 
-    def in_mid_canary() -> Rollout | None:
+    def answers_clients() -> Rollout | None:
         rollout = stage.rollout("prod", commit)
-        return rollout if rollout is not None and rollout.phase is Phase.WATCHING else None
+        if rollout is None or rollout.phase is not Phase.WATCHING:
+            return None
+        digest = lane_of(rollout, IN_FLIGHT.app).candidate.digest
+        return rollout if stage.by_release("prod", IN_FLIGHT.app, digest).get("requests", 0) >= MET else None
 
-    rollout = stage.wait("Watching the canary", PATIENCE, in_mid_canary)
+    rollout = stage.wait("A canary that answers clients", PATIENCE, answers_clients, every=0.25)
     lane = lane_of(rollout, IN_FLIGHT.app)
     world.kill_controller()
-    assert rollout.t0 is not None
-    deadline = rollout.t0 + rollout.budget.end
-    seconds = deadline - clock.now() + LATE + 10
-    stage.wait(
-        "The nodes' own return",
-        seconds,
-        lambda: all_run(stage, "prod", lane.nodes, lane.base_digest) or None,
-        every=0.25,
-    )
-    late = clock.now() - deadline
-    if late > LATE:
-        raise Broken(f"The nodes were back {late:.1f} s after their deadline; {LATE:.0f} s were promised.")
-    served = stage.by_release("prod", lane.app, lane.candidate.digest)
+    late, gone = left_alone(stage, rollout, lane)
+    time.sleep(1.1)  # the clients write what they counted once a second
+    met = stage.by_release("prod", lane.app, lane.candidate.digest)
     world.start_controller()
-    retried = promoted(stage, "prod", commit, PATIENCE)
-    if retried.number == rollout.number:
-        raise Broken("The rollout that was in flight was promoted without being judged again.")
+    stage.alone = None
+    promoted(stage, "prod", commit, PATIENCE, after=rollout.number)
     record(stage, "killed", "prod", commit, rollout, pushed)
     stage.columns["killed"] |= {
-        "verdict_s": None,
-        "nodes_back_s": max(0.0, late),
-        "harmed": float(served.get("harmed", 0)),
-    }
-    stage.shown.append(("prod", retried.number))
-    return f"the nodes went back alone, {max(0.0, late):.1f} s after their deadline; then retried and promoted"
+        "verdict_s": None, "traffic_off_s": None, "nodes_back_s": None, "late_s": late, "exposure_s": gone,
+        "met_s": met["last_started"] - met["first_started"], "harmed": float(met["harmed"]),
+    }  # fmt: skip
+    met_by = f"{met['requests']} requests met it, {met['harmed'] or 'none'} harmed"
+    return f"the nodes went back alone, {late:.1f} s after their deadline; {met_by}; then retried and promoted"
+
+
+def left_alone(stage: Stage, rollout: Rollout, lane: Lane) -> tuple[float, float]:
+    """Watch the nodes themselves until all are back: how late after their deadline, and how long after T0."""
+    assert rollout.t0 is not None
+    clock, killed_at, t0 = BootClock(), time.time(), rollout.t0
+    deadline = t0 + rollout.budget.end
+    digest = lane.candidate.digest
+    met = int(stage.by_release("prod", lane.app, digest).get("requests", 0))
+    stage.say(
+        f"the controller is dead, killed with {met} requests answered by the candidate; "
+        f"the nodes' own deadline is in {deadline - clock.now():.0f} s"
+    )
+    while True:
+        seen = states(stage.here.platform.outputs["prod"], lane)
+        now = clock.now()
+        harmed = int(stage.by_release("prod", lane.app, digest).get("harmed", 0))
+        stage.alone = Alone("prod", killed_at, met, harmed, now - t0, rollout.budget.end, lane.zones, seen)
+        if all_run(stage.here.platform.outputs["prod"], lane.nodes, lane.base_digest):
+            return max(0.0, clock.now() - deadline), clock.now() - t0
+        if now > t0 + rollout.budget.limit:
+            where = ", ".join(f"{node} {state}" for node, state in seen.items())
+            raise Broken(f"The nodes are not back {rollout.budget.limit:.0f} s after T0, alone: {where}.")
+        time.sleep(0.25)
 
 
 def the_git_server_is_down(stage: Stage) -> str:
@@ -166,7 +186,8 @@ def figures_and_report(stage: Stage) -> str:
     for column in stage.columns.values():
         column["acked_lost"] = float(sum(lost.values()))
     if any(lost.values()):
-        raise Broken(f"Acknowledged messages are lost: {json.dumps(lost)}.")
+        where = ", ".join(f"{count} in {name}" for name, count in lost.items() if count)
+        raise Broken(f"Acknowledged messages are lost: {where}.")
     acked = sum(fate["acked"] for fate in stage.fate.values())
     return f"{acked:,} acknowledged messages looked for, none lost; report.html"
 
@@ -192,13 +213,41 @@ def pushed_now(stage: Stage, branch: str, change: Change) -> tuple[str, float]:
     return commit, began
 
 
-def promoted(stage: Stage, environment: str, commit: str, seconds: float = PATIENCE) -> Rollout:
-    """The rollout of ``commit``, promoted and settled on every node."""
+def tries(attempts: tuple[Rollout, ...]) -> str:
+    """That a change was held before it was promoted, and why; empty when the first try was promoted."""
+    if len(attempts) < 2:
+        return ""
+    return f" (held once: {attempts[0].short}; promoted at the second try)"
+
+
+def gone_in_time(rollout: Rollout | None) -> None:
+    """Raises Broken when a candidate is on trial, or on its way back, for longer than was promised."""
+    if rollout is None or rollout.t0 is None or rollout.phase not in ON_TRIAL:
+        return
+    served = BootClock().now() - rollout.t0
+    if served > rollout.budget.limit + LATE:
+        limit = f"{rollout.budget.limit:.0f} s"
+        raise Broken(
+            f"{rollout.environment} has {rollout.commit[:7]} on trial for {served:.0f} s; {limit} are allowed."
+        )
+
+
+def promoted(stage: Stage, environment: str, commit: str, seconds: float = PATIENCE, after: int = 0) -> Rollout:
+    """The rollout of ``commit``, promoted and settled on every node; a new try, with a number ``after`` another's."""
 
     def look() -> Rollout | None:
         rollout = stage.rollout(environment, commit)
-        if rollout is not None and rollout.phase in (Phase.REVERTED, Phase.SUPERSEDED, Phase.STUCK):
-            raise Broken(f"{environment} did not promote {commit[:7]}: {rollout.phase}, {rollout.why}")
+        if rollout is not None and rollout.number <= after:
+            if rollout.phase is Phase.PROMOTED:
+                raise Broken("The rollout that was in flight was promoted without being judged again.")
+            return None
+        gone_in_time(rollout)
+        if rollout is not None and (
+            rollout.phase in (Phase.REVERTED, Phase.SUPERSEDED, Phase.STUCK)
+            or (rollout.phase is Phase.HELD and rollout.attempt >= BLIND_TRIES)
+        ):
+            held = "HELD for the second time" if rollout.phase is Phase.HELD else rollout.phase
+            raise Unmet(f"{environment} did not promote {commit[:7]}: {held}. {rollout.why}")
         return rollout if rollout is not None and rollout.settled else None
 
     return stage.wait(f"Promoting {commit[:7]} in {environment}", seconds, look)
@@ -209,17 +258,21 @@ def reverted(stage: Stage, commit: str) -> Rollout:
 
     def look() -> Rollout | None:
         rollout = stage.rollout("prod", commit)
-        if rollout is not None and rollout.phase in (Phase.PROMOTED, Phase.SUPERSEDED, Phase.HELD):
-            raise Broken(f"The bad change ended {rollout.phase}: {rollout.why}")
+        gone_in_time(rollout)
+        if rollout is not None and rollout.phase is Phase.PROMOTED:
+            raise Broken(f"The bad change was promoted: {rollout.why}")
+        if rollout is not None and rollout.phase in (Phase.SUPERSEDED, Phase.HELD):
+            raise Unmet(f"The bad change was taken back, but without proof of harm: {rollout.phase}. {rollout.why}")
         return rollout if rollout is not None and rollout.phase is Phase.REVERTED else None
 
     rollout = stage.wait(f"Reverting {commit[:7]}", PATIENCE, look)
     assert rollout.t0 is not None
+    stage.say(f"prod is back on last good: {rollout.why}")
     gone_s = rollout.entered_at - rollout.t0
     if gone_s > rollout.budget.limit:
         raise Broken(f"It was gone {gone_s:.1f} s after T0; {rollout.budget.limit:.0f} s were promised.")
     lane = rollout.lanes[0]
-    if not all_run(stage, "prod", lane.nodes, lane.base_digest):
+    if not all_run(stage.here.platform.outputs["prod"], lane.nodes, lane.base_digest):
         raise Broken("The ledger says REVERTED, and a node runs something else than last good.")
     return rollout
 
@@ -231,7 +284,10 @@ def revert_commit(stage: Stage, rollout: Rollout) -> str:
     head = forge.remote_head("prod")
     if git.body["commit"] != head:
         raise Broken(f"prod's head is {head[:7]}, not the revert commit {git.body['commit']}.")
-    forge.verify("prod", revert_key(stage.here.site.keys))
+    try:
+        forge.verify("prod", revert_key(stage.here.site.keys))
+    except RuntimeError as error:
+        raise Broken(f"The revert commit {head[:7]} is not signed by the revert key: {error}") from error
     return head
 
 
@@ -250,8 +306,7 @@ def record(stage: Stage, story: str, environment: str, commit: str, rollout: Rol
         if last > off_at + 0.05:
             late = last - off_at
             raise Broken(f"A request started on the candidate {late:.2f} s after traffic was off.")
-    reverted_now = rollout.phase is Phase.REVERTED
-    exposed = last - first if reverted_now and first is not None and last is not None else None
+    gone = rollout.phase is Phase.REVERTED
     stage.columns[story] = {
         "seen_s": max(0.0, seen_at - pushed) if seen_at is not None else None,
         "deploy_s": figures.deploy_s,
@@ -260,29 +315,13 @@ def record(stage: Stage, story: str, environment: str, commit: str, rollout: Rol
         "nodes_back_s": figures.nodes_back_s,
         "harmed": float(client.get("harmed", 0)),
         "acked_lost": None,
-        "exposure_s": exposed,
+        "exposure_s": figures.exposure_s,
+        "met_s": last - first if gone and first is not None and last is not None else None,
     }
-    stage.shown.append((environment, rollout.number))
 
 
 def lane_of(rollout: Rollout, app: str) -> Lane:
     return next(lane for lane in rollout.lanes if lane.app == app)
-
-
-def all_run(stage: Stage, environment: str, nodes: tuple[str, ...], digest: str | None) -> bool:
-    """Asked of the nodes themselves, not of the controller: each runs ``digest`` and nothing else, ready."""
-    for node in stage.here.platform.outputs[environment].nodes:
-        if node.name not in nodes:
-            continue
-        request = urllib.request.Request(node.observe_url, headers={"Authorization": f"Bearer {node.observe_token}"})
-        try:
-            with urllib.request.urlopen(request, timeout=2) as answer:
-                app = json.load(answer)["apps"][node.app]
-        except OSError:
-            return False
-        if app["running"] != digest or app["pending"] is not None or not app["ready"]:
-            return False
-    return True
 
 
 def repository(stage: Stage) -> GitSource:

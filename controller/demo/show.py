@@ -17,12 +17,14 @@ from rich.live import Live
 from rich.text import Text
 
 from controller.demo.scenes import LATE, SCENES
-from controller.demo.stage import Stage
+from controller.demo.stage import Stage, busy
 from controller.demo.world import HERE
 from controller.errors import Trouble
 from controller.faces import demo as face
-from controller.faces.demo import COMING, DONE, FAILED, NOW, Counters, DemoColumn, DemoStep, DemoTable
+from controller.faces.alone import Alone
+from controller.faces.demo import COMING, DONE, FAILED, NOW, Counters, DemoColumn, DemoStep, DemoTable, Ending
 from controller.faces.terminal import console
+from controller.story import Story
 from environments import from_folder
 
 EXPECTED = 200.0
@@ -35,11 +37,16 @@ class Show:
 
     def __init__(self, stage: Stage, plain: bool) -> None:
         self._stage, self._began = stage, time.monotonic()
-        self._steps = [DemoStep(scene.name, COMING) for scene in SCENES]
+        self.steps = [DemoStep(scene.name, COMING) for scene in SCENES]
+        self.began: list[float] = []
+        """When each scene that was played began: UTC."""
         self._started = self._began
         self._console = console()
         self._alive = self._console.is_terminal and not plain and not os.environ.get("CI")
         self._live: Live | None = None
+        stage.tell = self.say
+        if not self._alive:
+            stage.say = self.news
         self._over = threading.Event()
         self._painter = threading.Thread(target=self._paint, name="painter", daemon=True)
         prod = from_folder(HERE / "environments", "prod")
@@ -67,6 +74,7 @@ class Show:
 
     def begin(self, i: int) -> None:
         self._started = time.monotonic()
+        self.began.append(time.time())
         self._put(i, DemoStep(SCENES[i].name, NOW))
 
     def done(self, i: int, said: str) -> None:
@@ -76,9 +84,15 @@ class Show:
         self._put(i, DemoStep(SCENES[i].name, FAILED, time.monotonic() - self._started, why))
 
     def _put(self, i: int, step: DemoStep) -> None:
-        self._steps[i] = step
+        self.steps[i] = step
         if not self._alive:
             self.say(face.line(step))
+
+    def news(self, sentence: str) -> None:
+        """What happened within a scene, for those who have no live view."""
+        step = next((step for step in self.steps if step.state == NOW), None)
+        if step is not None:
+            self.say(face.line(DemoStep(step.name, NOW, time.monotonic() - self._started, sentence)))
 
     def say(self, line: str) -> None:
         self._console.print(Text(line), soft_wrap=True)
@@ -87,15 +101,16 @@ class Show:
 
     def _paint(self) -> None:
         while not self._over.wait(1 / FRAMES):
-            story = None
-            with suppress(Trouble, OSError, AssertionError, KeyError):
-                story = self._stage.story_for_show()
+            seen: Story | Alone | None = self._stage.alone
+            if seen is None:
+                with suppress(Trouble, OSError, AssertionError, KeyError):
+                    seen = self._stage.story_for_show()
             steps = [
                 DemoStep(step.name, NOW, time.monotonic() - self._started) if step.state == NOW else step
-                for step in self._steps
+                for step in self.steps
             ]
             assert self._live is not None
-            picture = face.live(self._title, steps, story, self.counters(), "Ctrl-C stops everything it started")
+            picture = face.live(self._title, steps, seen, self.counters(), "Ctrl-C stops everything it started")
             self._live.update(picture, refresh=True)
 
     def counters(self) -> Counters:
@@ -118,7 +133,9 @@ class Show:
             "deploy_s": self._budget.deploy,
             "nodes_back_s": self._budget.revert,
             "traffic_off_s": LATE,
+            "late_s": self._budget.limit - self._budget.end,
             "exposure_s": self._budget.limit,
+            "met_s": self._budget.limit,
             "acked_lost": 0.0,
         }
         names = {name: name for name in self._stage.columns}
@@ -130,15 +147,23 @@ class Show:
             promised,
         )
 
-    def curtain(self, kept: bool) -> None:
+    def sentence(self, ending: Ending) -> str:
+        """What there is to say of how it ended."""
+        broken = next((step for step in self.steps if step.state == FAILED), None)
+        if broken is not None:
+            return f"{broken.name}: {broken.sentence}"
+        if ending is Ending.KEPT:
+            return f"All {len(self.steps)} scenes held, and no figure is over what was promised."
+        over = (face.ROWS.get(name, name) for name in self.table.rows if self.table.kept(name) is False)
+        return f"Every scene held, but more was used than was promised of: {', '.join(over)}.{busy()}"
+
+    def curtain(self, ending: Ending, kept_running: bool) -> None:
         """The list, the figures and the outcome; they stay on the screen."""
-        held = sum(step.state == DONE for step in self._steps)
-        broken = next((step for step in self._steps if step.state == FAILED), None)
-        sentence = (
-            f"in {held} of {len(self._steps)} steps, exit code 0" if kept
-            else f"{broken.name}: {broken.sentence}" if broken
-            else "every step held, and a figure is over what was promised"
-        )  # fmt: skip
-        hint = "open build/report.html  ·  turnabout demo --keep, then edit apps/mqtt, merge, and watch"
-        picture = face.finished(self._title, self._steps, self.table, self.counters(), (kept, sentence), hint)
-        self._console.print(picture)
+        next_step = "turnabout demo --keep, then edit apps/mqtt, merge, and watch"
+        if kept_running:
+            next_step = "everything goes on running"
+        elif ending is not Ending.KEPT:
+            next_step = f"the controller's log: {self._stage.root.name}/controller.log"
+        hint = f"open build/report.html  ·  {next_step}"
+        outcome = (ending, self.sentence(ending))
+        self._console.print(face.finished(self._title, self.steps, self.table, self.counters(), outcome, hint))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from controller.demo.chronicle import Chronicle
 from controller.demo.world import ENVIRONMENTS, World
+from controller.faces.alone import Alone
 from controller.model import Rollout
 from controller.story import Story
 
@@ -17,12 +19,22 @@ T = TypeVar("T")
 
 
 class Broken(Exception):
-    """A promise of the demo did not hold; the message is the sentence that says which, and what was seen instead."""
+    """A promise of the product did not hold; the message is the sentence that says which, and what was seen instead."""
+
+
+class Unmet(Exception):
+    """A step of the story did not happen, such as in time on a busy machine; no promise was broken by that."""
+
+
+def busy() -> str:
+    """That something else keeps this machine busy, where it does: a reason for what did not happen in time."""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    return f" This machine is busy: {load:.0f} programs want its {cores} cores." if load >= 3 * cores else ""
 
 
 @dataclass(slots=True)
 class Stage:
-    """One run of the demo. ``columns`` are the figures by story, ``numbers`` the rollouts that the report shows."""
+    """One run of the demo. ``columns`` are the figures by story."""
 
     root: Path
     sources: Path
@@ -30,7 +42,12 @@ class Stage:
     chronicles: dict[str, Chronicle] = field(default_factory=dict)
     for_show: dict[str, Chronicle] = field(default_factory=dict)
     columns: dict[str, dict[str, float | None]] = field(default_factory=dict)
-    shown: list[tuple[str, int]] = field(default_factory=list)
+    alone: Alone | None = None
+    """What the nodes say themselves while the controller is dead."""
+    say: Callable[[str], None] = lambda line: None
+    """A line of news for those who have no live view."""
+    tell: Callable[[str], None] = lambda line: None
+    """A line for everybody."""
     watched: tuple[str, str] | None = None
     """The environment and commit that the live view follows now."""
     fate: Mapping[str, Any] = field(default_factory=dict)
@@ -44,14 +61,14 @@ class Stage:
         self.chronicles = {name: Chronicle(self.here.site, name) for name in ENVIRONMENTS}
 
     def wait(self, what: str, seconds: float, look: Callable[[], T | None], every: float = 0.1) -> T:
-        """What ``look`` finds, within ``seconds``. Raises Broken with what was waited for."""
+        """What ``look`` finds, within ``seconds``. Raises Unmet with what was waited for."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             found = look()
             if found is not None and found is not False:
                 return found
             time.sleep(every)
-        raise Broken(f"{what} did not happen within {seconds:.0f} s.{self.last_words()}")
+        raise Unmet(f"{what} did not happen within {seconds:.0f} s.{self.last_words()}")
 
     def last_words(self) -> str:
         """Where the watched rollout stands, for a sentence about what went wrong."""
@@ -65,6 +82,17 @@ class Stage:
 
     def rollout(self, environment: str, commit: str) -> Rollout | None:
         return self.chronicles[environment].read().rollout(commit)
+
+    def stories(self, begin: float, end: float) -> Iterator[Story]:
+        """Every rollout that was written down first between two moments (UTC), in that order."""
+        found = [
+            (at, chronicle, number)
+            for chronicle in self.chronicles.values()
+            for number, at in chronicle.read().began().items()
+            if begin <= at < end
+        ]
+        for _, chronicle, number in sorted(found, key=lambda one: one[0]):
+            yield chronicle.story(number)
 
     def story_for_show(self) -> Story | None:
         """The watched rollout's story so far, read by a chronicle of the painter's own: it is another thread."""

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,10 @@ HERE = Path(__file__).parent
 ENVIRONMENTS = ("dev", "stage", "prod")
 CUSTOMERS = 200
 SEED = 7
-TRAFFIC = {"dev": "20:0.5:5:5", "stage": "20:0.5:5:5", "prod": "120:0.5:60:60"}
+TRAFFIC = {"dev": "20:0.5:5:5", "stage": "20:0.5:5:5", "prod": "120:0.5:70:70"}
 """Devices, messages a second of each, readers' and customers' requests a second."""
+ENDS_WITHIN = 4.0
+"""Seconds that the controller and the clients have to end; what they would still write, nobody reads."""
 
 
 @dataclass(slots=True)
@@ -133,22 +135,25 @@ class World:
     def _start(self, name: str, *argv: str) -> None:
         self.processes[name] = start(name, [sys.executable, *argv], self.root / f"{name}.log").process
 
-    def stop(self) -> None:
+    def stop(self, say: Callable[[str], None] = lambda line: None) -> None:
         """Stop everything that was started, the controller first: nobody is left to be surprised."""
+        say("stopping the controller and the clients")
         for process in self.processes.values():
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + 12
+        deadline = time.monotonic() + ENDS_WITHIN
         for process in self.processes.values():
             try:
                 process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        say(f"stopping {self.nodes} nodes, each with its HAProxy and its application; then mongod and the git server")
         self.platform.stop()
+        say("everything is stopped")
 
 
-def begin(root: Path, sources: Path) -> World:
+def begin(root: Path, sources: Path, say: Callable[[str], None] = lambda line: None) -> World:
     """A fresh world under ``root``; what an earlier demo left there is removed."""
     root = root.resolve()
     shutil.rmtree(root, ignore_errors=True)
@@ -164,8 +169,7 @@ def begin(root: Path, sources: Path) -> World:
         port, secret = platform.ports.take(), secrets.token_hex(16)
         site.touch(mode=0o600)
         site.write_text(
-            f"environments = {json.dumps(list(ENVIRONMENTS))}\n\n"
-            f'[webhook]\nport = {port}\nsecret = "{secret}"\n'
+            f'environments = {json.dumps(list(ENVIRONMENTS))}\n\n[webhook]\nport = {port}\nsecret = "{secret}"\n'
         )
         (root / "webhook.secret").touch(mode=0o600)
         (root / "webhook.secret").write_text(secret)
@@ -173,5 +177,6 @@ def begin(root: Path, sources: Path) -> World:
         install(bare, f"http://127.0.0.1:{port}/", root / "webhook.secret")
         return World(root, platform, forge, load_site(site))
     except BaseException:
+        say("stopping what was started until now")
         platform.stop()
         raise

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from html import escape
 
+from controller.advice import again, waits_for_person
 from controller.faces import words
 from controller.faces.page import OUTCOME_KIND, badge, command
-from controller.model import Outcome, Phase
+from controller.model import CLOSED, Outcome, Phase
 from controller.story import Judged, Moment, Past, Story
 
 EXPLAINED = (
@@ -36,6 +37,11 @@ def evidence_card(story: Story) -> str:
 def check_row(story: Story, judged: Judged) -> str:
     finding, arms = judged.finding, words.both_arms(judged)
     name = f"<b>{escape(words.check_name(story, judged))}</b><br><span class='soft small'>{escape(judged.asks)}</span>"
+    worst = words.on_worst_path(judged)
+    there = there_then = ""
+    if worst is not None:
+        name += f"<br><span class='small'>above: all paths; below: {escape(worst[0])}</span>"
+        there, there_then = below(worst[1]), below(worst[2])
     if arms is None:
         word = {Outcome.PASS: "holds", Outcome.FAIL: "broken"}.get(finding.outcome, "")
         cells = (word, "", '<span class="soft">exact</span>')
@@ -46,12 +52,18 @@ def check_row(story: Story, judged: Judged) -> str:
         hue = ' class="harm"' if judged.suspicious else ""
         (share, counts), (share_then, counts_then) = arms
         cells = (
-            f"<{strong}{hue}>{share}</{strong}><br><span class='soft'>{counts}</span>",
-            f"{share_then}<br><span class='soft'>{counts_then}</span>",
+            f"<{strong}{hue}>{share}</{strong}><br><span class='soft'>{counts}</span>{there}",
+            f"{share_then}<br><span class='soft'>{counts_then}</span>{there_then}",
             f"<{strong}{hue}>{words.evidence(finding.evidence or 0.0)}</{strong}>{sees(finding.sees_from)}",
         )
     said = badge(OUTCOME_KIND[finding.outcome], f"{SIGN[finding.outcome]}{words.OUTCOME_WORDS[finding.outcome]}")
     return row(name, *cells, said)
+
+
+def below(arm: tuple[str, str]) -> str:
+    """What one arm counted on the path that the sentence names, under what it counted on all paths."""
+    share, counts = arm
+    return f"<br><span class='small'>{share} <span class='soft'>{counts}</span></span>"
 
 
 SIGN = {
@@ -91,13 +103,18 @@ CALM = {
     Phase.PROMOTED: "Nothing has to be done.",
     Phase.REVERTED: "Nothing has to be done tonight: {environment} serves <span class='mono good'>{base}</span>.",
     Phase.SUPERSEDED: "Nothing has to be done.",
-    Phase.HELD: "{environment} serves <span class='mono good'>{base}</span>; somebody should look in the morning.",
+    Phase.HELD: "{environment} serves <span class='mono good'>{base}</span>; {held}.",
     Phase.STUCK: "A person is needed.",
 }
 
 
 def now_card(story: Story) -> str:
-    calm = CALM.get(story.phase, "").format(environment=escape(story.environment), base=story.base or "nothing")
+    held = "somebody should look in the morning" if waits_for_person(story.rollout) else "it is judged again by itself"
+    calm = CALM.get(story.phase, "").format(
+        environment=escape(story.environment), base=story.base or "nothing", held=held
+    )
+    if story.later is not None and story.phase in CLOSED:
+        calm = f"Nothing has to be done here any more. {escape(again(story.later))}"
     first = f'<p style="margin-bottom:8px">{calm}</p>' if calm else ""
     advice = "".join(f'<p class="soft">{escape(one.says)}</p>{command(one.command)}' for one in story.advice)
     return f'<section class="card"><h2>What now</h2>{first}{advice}{runs(story)}</section>'

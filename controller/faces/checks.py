@@ -18,6 +18,16 @@ def check_rows(story: Story, g: Glyphs) -> Iterator[tuple[RenderableType, ...]]:
     for judged in story.checks:
         arms = words.both_arms(judged)
         yield measured(story, judged, arms, g) if arms is not None else exact(story, judged, g)
+        worst = words.on_worst_path(judged)
+        if worst is not None:
+            path, (share, counts), (share_then, counts_then) = worst
+            yield (
+                "",
+                Text.assemble((f"{share:>6}", "harm.strong"), (f"  {counts}", "quiet")),
+                Text.assemble((f"{share_then:>6}", ""), (f"  {counts_then}", "quiet")),
+                Text(path, "quiet"),
+                "",
+            )
 
 
 def measured(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from html import escape
 
 from rich.console import Group, RenderableType
@@ -18,9 +19,11 @@ from rich.table import Table
 from rich.text import Text
 
 from controller.faces import words
+from controller.faces.alone import Alone, alone
 from controller.faces.layout import columns
 from controller.faces.little import little
-from controller.faces.terminal import UNICODE, Glyphs, plain_ascii, shown
+from controller.faces.page import badge
+from controller.faces.terminal import UNICODE, Glyphs, Prose, plain_ascii, shown
 from controller.story import CANDIDATE, Story
 
 DONE, NOW, COMING, FAILED = "done", "running", "coming", "failed"
@@ -29,13 +32,23 @@ ROWS = {
     "seen_s": "commit seen",
     "deploy_s": "deploy",
     "verdict_s": "verdict",
-    "traffic_off_s": "traffic off",
-    "nodes_back_s": "nodes back",
-    "exposure_s": "gone after",
+    "traffic_off_s": "verdict to traffic off",
+    "nodes_back_s": "verdict to nodes back",
+    "late_s": "nodes' deadline to nodes back",
+    "exposure_s": "T0 to gone",
+    "met_s": "clients met it for",
     "harmed": "harmed requests",
     "acked_lost": "acknowledged, then lost",
 }
 """The figures that have a name for people, in their order; others stand below under their own."""
+
+
+class Ending(StrEnum):
+    """How a demo ended."""
+
+    KEPT = "every promise was kept"
+    BROKEN = "a promise was broken"
+    UNMET = "a step did not happen; no promise was broken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +122,19 @@ def column(title: str, story: Story, **more: float | None) -> DemoColumn:
 
 
 def live(
-    title: str, steps: Sequence[DemoStep], story: Story | None, counters: Counters, hint: str, g: Glyphs = UNICODE
+    title: str,
+    steps: Sequence[DemoStep],
+    seen: Story | Alone | None,
+    counters: Counters,
+    hint: str,
+    g: Glyphs = UNICODE,
 ) -> RenderableType:
-    """The list with the running rollout in little, and the counters."""
+    """The list with the running rollout in little, or the nodes that no controller leads, and the counters."""
     body: list[RenderableType] = []
     for step in steps:
         body.append(step_line(step, g))
-        if step.state == NOW and story is not None:
-            body.append(little(story, g))
+        if step.state == NOW and seen is not None:
+            body.append(alone(seen, g) if isinstance(seen, Alone) else little(seen, g))
     return shown(frame(title, Group(*body, "", counted(counters, g)), hint, g), g)
 
 
@@ -126,8 +144,8 @@ def step_line(step: DemoStep, g: Glyphs) -> RenderableType:
         NOW: (g.node[CANDIDATE], "candidate", "bold"),
         FAILED: (g.bad, "harm.strong", "harm.strong"),
     }.get(step.state, (g.dot, "quiet", "quiet"))
-    grid = columns(len(mark), 22, None, 8, justify={3: "right"})
-    said = Text(step.sentence, "harm" if step.state == FAILED else "quiet")
+    grid = columns(len(mark), 18, None, 8, justify={3: "right"})
+    said = Prose(step.sentence, "harm" if step.state == FAILED else "quiet")
     took = "" if step.seconds is None or step.state == COMING else f"{step.seconds:.1f} s"
     grid.add_row(Text(mark, style), Text(step.name, name), said, Text(took, "bold" if step.state == NOW else "quiet"))
     return grid
@@ -140,17 +158,23 @@ def line(step: DemoStep, g: Glyphs = UNICODE) -> str:
     return plain_ascii(text) if g.ascii else text
 
 
-def counted(counters: Counters, g: Glyphs) -> RenderableType:
-    grid = columns(None, 18, justify={1: "right"})
+def counted(counters: Counters, g: Glyphs, over: bool = False) -> RenderableType:
+    grid = columns(None, 20, justify={1: "right"})
     lost = "harm.strong" if counters.lost else "bold"
     said = Text.assemble(
         ("customers ", "quiet"), (f"{counters.requests:,}", "bold"), (" requests, ", "quiet"),
         (f"{counters.harmed:,}", "bold"), (" harmed", "quiet"), (f"   {g.dot}   devices ", "quiet"),
-        (f"{counters.acked:,}", "bold"), (" messages acked, ", "quiet"), (f"{counters.lost:,}", lost),
+        (f"{counters.acked:,}", "bold"), (" acked, ", "quiet"), (f"{counters.lost:,}", lost),
         (" lost", "quiet"),
     )  # fmt: skip
-    grid.add_row(said, Text(f"{minutes(counters.elapsed)} of {minutes(counters.expected)}", "quiet"))
+    grid.add_row(said, Text(took(counters, over), "quiet"))
     return grid
+
+
+def took(counters: Counters, over: bool) -> str:
+    """How long it has taken, beside what it usually takes: no promise, and no bar that could run over."""
+    usual = f"{minutes(counters.elapsed)}, usually {minutes(counters.expected)}"
+    return f"took {minutes(counters.elapsed)}" if over else usual
 
 
 def minutes(seconds: float) -> str:
@@ -174,17 +198,18 @@ def finished(
     steps: Sequence[DemoStep],
     table: DemoTable,
     counters: Counters,
-    outcome: tuple[bool, str],
+    outcome: tuple[Ending, str],
     hint: str,
     g: Glyphs = UNICODE,
 ) -> RenderableType:
     """The list, the figures, the counters and the outcome: whether every promise was kept, and a sentence on it."""
-    kept, sentence = outcome
-    mark = Text(f"{g.good} every promise was kept" if kept else f"{g.bad} a promise was broken")
-    mark.stylize("fine.strong" if kept else "harm.strong")
+    ending, sentence = outcome
+    sign, style = {
+        Ending.KEPT: (g.good, "fine.strong"), Ending.BROKEN: (g.bad, "harm.strong"),
+    }.get(ending, (g.open, "warn.strong"))  # fmt: skip
     body = Group(
-        *(step_line(step, g) for step in steps), "", figures(table, g), "", counted(counters, g), "",
-        Text.assemble(mark, (f"   {sentence}", "quiet")),
+        *(step_line(step, g) for step in steps), "", figures(table, g), "", counted(counters, g, over=True), "",
+        Text(f"{sign} {ending}", style), Prose(sentence, "quiet"),
     )  # fmt: skip
     return shown(frame(title, body, hint, g), g)
 
@@ -223,13 +248,28 @@ def most(name: str, promised: float | None, sign: str) -> str:
     return f"{sign}{text}" if promised else text
 
 
+def ending_badge(ending: Ending) -> str:
+    """How it ended, for the page of all rollouts."""
+    kind, text = {
+        Ending.KEPT: ("fine", "✓ KEPT"), Ending.BROKEN: ("harm", "✗ NOT KEPT"),
+    }.get(ending, ("warn", "◷ NOT SHOWN"))  # fmt: skip
+    return badge(kind, text)
+
+
+def scene_badge(step: DemoStep) -> str:
+    """How a scene ended, for the page of all rollouts."""
+    return {DONE: badge("fine", "✓"), FAILED: badge("harm", "✗")}.get(step.state, "")
+
+
 def figures_html(table: DemoTable) -> str:
     """The same table for the page of all rollouts."""
     head = "".join(f"<th>{escape(name)}</th>" for name in ("", "promised", *(one.title for one in table.columns), ""))
+    named = ("", "promised", *(one.title for one in table.columns))
     rows = []
     for name in table.rows:
         cells = [ROWS.get(name, name), most(name, table.promised.get(name), "≤ ")]
         cells += [cell(name, one.figures).plain for one in table.columns]
         mark = {True: '<b class="fine">✓</b>', False: '<b class="harm">✗</b>', None: ""}[table.kept(name)]
-        rows.append("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in cells) + f"<td>{mark}</td></tr>")
-    return f'<div class="wide"><table class="num figures-of">{"<tr>" + head + "</tr>"}{"".join(rows)}</table></div>'
+        told = (f'<td data-of="{escape(of)}">{escape(text)}</td>' for of, text in zip(named, cells, strict=True))
+        rows.append(f"<tr>{''.join(told)}<td>{mark}</td></tr>")
+    return f'<table class="num figures-of">{"<tr>" + head + "</tr>"}{"".join(rows)}</table>'

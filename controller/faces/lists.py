@@ -57,7 +57,7 @@ def environment(overview: Overview, g: Glyphs) -> Iterator[RenderableType]:
     if overview.led_at is not None:
         led = f"generation {overview.generation}, led since {words.day(overview.led_at)}"
     yield Text.assemble((overview.environment, "bold"), (f"  {led}", "quiet"))
-    running = table("", "", "", "")
+    running = table("app", "commit", "subject", "since", wide="subject")
     running.show_header = False
     for one in overview.running:
         if one.release is None:
@@ -145,8 +145,9 @@ def show(story: Story, g: Glyphs = UNICODE) -> RenderableType:
     if story.git is not None and story.git.message:
         message = Padding(Text(story.git.message.strip(), "quiet"), (0, 0, 0, 4))
         sections += ["", Text(f"git {(story.git.commit or '')[:7]}", "head"), message]
-    if story.advice:
-        sections += ["", *(todo(one.says, one.command) for one in story.advice)]
+    advice = [one for one in story.advice if one.command != f"turnabout show {story.name}"]
+    if advice:
+        sections += ["", *(todo(one.says, one.command) for one in advice)]
     drawn = f"rows {story.first_row:,} to {story.last_row:,} of the ledger, hash {story.hash[:12]}"
     return shown(Group(*sections, "", Text(drawn, "quiet")), g)
 

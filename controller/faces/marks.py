@@ -34,8 +34,11 @@ def marks_of(story: Story, scale: Axis) -> Iterator[Mark]:
         )
     elif turn is not None:
         yield Mark(scale.x(turn), "turned", "harm")
+    for gap in story.unled:
+        yield Mark(scale.x(gap.begin), "no controller")
+        yield Mark(scale.x(gap.end), "a controller again")
     for name, text in (("traffic_off", "traffic off"), ("nodes_back", "nodes back")):
-        if name in marks and turn is not None:
+        if name in marks and turn is not None and not story.went_back_alone:
             yield Mark(scale.x(marks[name]), f"{text}, {marks[name] - turn:.1f} s later")
     if "promoted" in marks and "closed" in marks and turn is None:
         yield Mark(scale.x(marks["closed"]), "settled")
@@ -59,7 +62,8 @@ def moments_row(story: Story, scale: Axis) -> tuple[list[tuple[Mark, float, bool
 
 
 def lines(marks: Sequence[tuple[Mark, float, bool]], top: float, bottom: float) -> str:
-    out = []
+    """Every line, and over all of them the labels: a line that would strike a label is broken behind it."""
+    out, labels = [], []
     for mark, y, left in marks:
         dash = (
             f'stroke="var(--{mark.colour})" stroke-width="1.6"'
@@ -68,5 +72,5 @@ def lines(marks: Sequence[tuple[Mark, float, bool]], top: float, bottom: float) 
         )
         out.append(f'<line x1="{mark.x:.1f}" x2="{mark.x:.1f}" y1="{y - 8:.1f}" y2="{bottom:.1f}" {dash}/>')
         x, anchor = (mark.x - 5, "end") if left else (mark.x + 5, "start")
-        out.append(label(x, y + 1, mark.text, "strong" if mark.colour else "", anchor, mark.colour))
-    return "".join(out)
+        labels.append(label(x, y + 1, mark.text, "mark strong" if mark.colour else "mark", anchor, mark.colour))
+    return "".join([*out, *labels])

@@ -62,6 +62,8 @@ def story_json(story: Story) -> dict[str, Any]:
         },
         "quarantine": [*quarantine_json(story.quarantine)],
         "past": [past_json(one) for one in story.past],
+        "later": past_json(story.later) if story.later is not None else None,
+        "unled": [{"begin": gap.begin, "end": gap.end} for gap in story.unled],
         "advice": [{"says": one.says, "command": one.command} for one in story.advice],
         "ledger": {"first_row": story.first_row, "last_row": story.last_row, "hash": story.hash},
     }  # fmt: skip
@@ -171,6 +173,13 @@ def check_json(judged: Judged) -> dict[str, Any]:
         "last_good": arm_json(finding.control),
         "evidence": number(finding.evidence),
         "sees_from": finding.sees_from,
+        "worst_path": None
+        if finding.worst is None
+        else {
+            "path": finding.worst.path,
+            "candidate": arm_json(finding.worst.canary),
+            "last_good": arm_json(finding.worst.control),
+        },
     }
 
 

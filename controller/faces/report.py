@@ -7,12 +7,13 @@ what do I do now; what does the record say; what does git say.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from html import escape
 
 from controller.faces import timeline, words
 from controller.faces.cards import evidence_card, git_card, now_card, record_card
-from controller.faces.page import asset, badge, bar, page, phase_badge
-from controller.story import COMING, OVER, RUNNING, UNUSED, WITHIN, Spent, Story
+from controller.faces.page import asset, bar, page, phase_badge
+from controller.story import COMING, NOBODYS, OVER, RUNNING, UNUSED, WITHIN, Spent, Story
 
 
 def report(story: Story) -> str:
@@ -55,7 +56,8 @@ def figures(story: Story) -> str:
 def numbers(story: Story) -> Iterator[tuple[str, str]]:
     """Each figure that the rollout has, with what it measures."""
     of = story.figures
-    yield f"{of.harmed:,}", f"requests harmed, of {of.clients:,} clients"
+    noun = "request" if of.harmed == 1 else "requests"
+    yield f"{of.harmed:,}", f"{noun} harmed{words.of_clients(of.clients, ',')}"
     if of.seen_s is not None:
         yield words.seconds(of.seen_s), "from the commit to its being seen"
     if of.deploy_s is not None:
@@ -67,7 +69,8 @@ def numbers(story: Story) -> Iterator[tuple[str, str]]:
     if of.nodes_back_s is not None:
         yield words.seconds(of.nodes_back_s), "from the decision to nodes back"
     if of.exposure_s is not None:
-        yield words.seconds(of.exposure_s), f"from T0 until gone, {story.rollout.budget.limit:.0f} s allowed"
+        gone = "a controller saw it gone" if story.went_back_alone else "gone"
+        yield words.seconds(of.exposure_s), f"from T0 until {gone}, {story.rollout.budget.limit:.0f} s allowed"
     elif "promoted" in story.marks:
         yield words.seconds(story.marks["promoted"]), "from T0 until promoted"
 
@@ -79,20 +82,39 @@ KEPT = {
     False: "Was the promise kept? No: a stage took longer than its budget",
     None: "Budgets, while it goes on",
 }
+ALONE = {
+    True: "Was the promise kept? Yes: it was gone in time, though no controller was there",
+    None: "Was the promise kept? The nodes went back by themselves, and no controller was there to see when",
+}
+
+
+def kept(story: Story) -> str:
+    return ALONE.get(story.kept, KEPT[story.kept]) if story.went_back_alone else KEPT[story.kept]
+
+
+def nobody_led(story: Story) -> str:
+    """When no controller was there, and what held the promise then."""
+    if not story.unled:
+        return ""
+    gaps = " and ".join(f"from {gap.begin:.1f} s to {gap.end:.1f} s" for gap in story.unled)
+    said = f"No controller was there {gaps} after T0: these budgets were nobody's to keep, the nodes held the deadline."
+    return f'<p class="soft small">{said}</p>'
 
 
 def budgets_card(story: Story) -> str:
     cells = "".join(budget(spent) for spent in story.spent)
     promise = words.promised(story)
     return (
-        f'<section class="card"><h2>{KEPT[story.kept]}</h2><div class="budgets num">{cells}</div>'
-        f'<p class="soft small" style="margin-top:10px">{escape(promise[0].upper() + promise[1:])}.</p></section>'
+        f'<section class="card"><h2>{kept(story)}</h2><div class="budgets num">{cells}</div>'
+        f'<p class="soft small" style="margin-top:10px">{escape(promise[0].upper() + promise[1:])}.</p>'
+        f"{nobody_led(story)}</section>"
     )
 
 
 SIGNS = {
     WITHIN: '<span class="fine">✓</span>',
     OVER: '<span class="harm">✗ over budget</span>',
+    NOBODYS: '<span class="soft">no controller was there</span>',
     RUNNING: '<span class="cand">◆ running</span>',
     UNUSED: '<span class="soft">not used</span>',
     COMING: "",
@@ -100,7 +122,7 @@ SIGNS = {
 
 
 def budget(spent: Spent) -> str:
-    cls = spent.state if spent.state in (OVER, RUNNING) else ""
+    cls = {NOBODYS: "unled"}.get(spent.state, spent.state if spent.state in (OVER, RUNNING) else "")
     return (
         f'<div><b>{spent.name}</b> {SIGNS[spent.state]}<div class="track">'
         f'<i class="{cls}" style="width:{min(1.0, spent.used / spent.limit):.1%}"></i></div>'
@@ -127,7 +149,7 @@ def seconds(story: Story) -> str:
     head = "".join(f"<th>{escape(name)}</th>" for name in ("t", "phase", *named, "together", "harmed", "nodes"))
     rows = []
     for tick in story.ticks:
-        cells = [f"{tick.t:+.1f} s", tick.phase, *(words.share(tick.shares.get(zone, 0.0)) for zone in zones)]
+        cells = [words.since_t0(tick.t), tick.phase, *(words.share(tick.shares.get(zone, 0.0)) for zone in zones)]
         cells += [words.evidence(tick.evidence[key]) if key in tick.evidence else "" for key in keys]
         cells += ["" if tick.together is None else words.evidence(tick.together), f"{tick.requests:,}"]
         changed = [f"{node} {state}" for node, state in tick.nodes.items() if state != "last good"]
@@ -147,25 +169,42 @@ def footer(story: Story) -> str:
 # ---- several on one page ------------------------------------------------------------------------------------------
 
 
-def several(title: str, sentence: str, stories: Sequence[Story], kept: bool | None = None, above: str = "") -> str:
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """A part of a page of several rollouts: what it is called, how it ended, and its rollouts in their order."""
+
+    title: str
+    sentence: str = ""
+    sign: str = ""
+    """HTML: a badge before the title."""
+    stories: tuple[Story, ...] = ()
+
+
+def several(title: str, sentence: str, chapters: Sequence[Chapter], sign: str = "", above: str = "") -> str:
     """One page for several rollouts: a line and a timeline of each, and the rest of its report folded under it.
 
-    ``above`` is HTML that stands under the sentence, such as a table of figures.
+    ``sign`` is HTML before the title, ``above`` HTML that stands under the sentence, such as a table of figures.
     """
-    verdict = {True: badge("fine", "✓ KEPT"), False: badge("harm", "✗ NOT KEPT"), None: ""}[kept]
-    links = "".join(
-        f'<tr><td>{phase_badge(story.phase)}</td><td><a href="#{anchor(story)}">{escape(story.environment)} '
-        f"{escape(story.app)}</a></td><td>{escape(story.rollout.subject)}</td>"
-        f'<td class="num">{escape(words.promised(story))}</td></tr>'
-        for story in stories
-    )
+    links = "".join(chapter_links(chapter) for chapter in chapters)
     head = (
-        f'<section class="card"><div class="top">{verdict}<h1>{escape(title)}</h1></div>'
+        f'<section class="card"><div class="top">{sign}<h1>{escape(title)}</h1></div>'
         f'<p class="why">{escape(sentence)}</p>{above}<table class="index">{links}</table></section>'
     )
-    body = "\n".join([bar("Turnabout"), timeline.PATTERNS, head, *(card(story) for story in stories)])
+    cards = (card(story) for chapter in chapters for story in chapter.stories)
+    body = "\n".join([bar("Turnabout"), timeline.PATTERNS, head, *cards])
     return page(
         title, f"{body}\n<footer>This file fetches nothing.</footer>", asset("report.css"), asset("timeline.js")
+    )
+
+
+def chapter_links(chapter: Chapter) -> str:
+    said = f'<span class="soft">{escape(chapter.sentence)}</span>' if chapter.sentence else ""
+    title = f'<tr class="chapter"><td colspan="4">{chapter.sign} <b>{escape(chapter.title)}</b> {said}</td></tr>'
+    return title + "".join(
+        f'<tr><td>{phase_badge(story.phase)}</td><td><a href="#{anchor(story)}">{escape(story.name)}</a> '
+        f"{escape(story.app)}</td><td>{escape(story.rollout.subject)}</td>"
+        f'<td class="num">{escape(words.promised(story))}</td></tr>'
+        for story in chapter.stories
     )
 
 

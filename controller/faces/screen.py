@@ -33,6 +33,7 @@ from controller.model import Lane, Phase
 from controller.story import (
     CANDIDATE,
     LAST_GOOD,
+    NOBODYS,
     NODE_STATES,
     OVER,
     RUNNING,
@@ -161,6 +162,8 @@ def looks_of(spent: Spent, g: Glyphs) -> tuple[str, str, Text]:
     """Style of the name, style of the bar, and what is said of it."""
     if spent.state == OVER:
         return "harm.strong", "harm", Text(f" {g.bad} over budget", "harm.strong")
+    if spent.state == NOBODYS:
+        return "quiet", "track", Text(" no controller", "warn")
     if spent.state == RUNNING:
         tight = spent.left <= spent.limit * 0.2
         return "bold", "harm" if tight else "candidate", Text(f" {spent.left:.0f} s left", "bold")
@@ -210,16 +213,21 @@ def fleet(story: Story, zones: list[tuple[RenderableType, ...]], most: int, g: G
         grid.add_row(*row)
     if len(zones) > most:
         grid.add_row("", Text(f"and {len(zones) - most + 1} more zones", "quiet"), "", "")
+    return Group(grid, Padding(legend(story, g), (0, 0, 0, min(first, 16) + 1)))
+
+
+def legend(story: Story | None, g: Glyphs) -> Text:
+    """What the marks of nodes mean; the rare ones only where they are seen."""
     states = [CANDIDATE, STARTING, LAST_GOOD, STOPPING]
-    states += [state for state in NODE_STATES if state in story.nodes.values() and state not in states]
-    legend = Text("  ".join(f"{g.node[state]} {state}" for state in states), "quiet")
-    return Group(grid, Padding(legend, (0, 0, 0, min(first, 16) + 1)))
+    seen = story.nodes.values() if story is not None else ()
+    states += [state for state in NODE_STATES if state in seen and state not in states]
+    return Text("  ".join(f"{g.node[state]} {state}" for state in states), "quiet")
 
 
 def harm(story: Story, g: Glyphs) -> Text:
     figures = story.figures
     said = Text.assemble(
-        ("harmed ", "quiet"), (f"{figures.harmed:,} requests", "bold"), (f" of {figures.clients:,} clients", "quiet")
+        ("harmed ", "quiet"), (words.requests(figures.harmed), "bold"), (words.of_clients(figures.clients), "quiet")
     )
     limits = [judged.finding.sees_from for judged in story.checks if judged.finding.evidence is not None]
     if story.phase is Phase.WATCHING and limits:

@@ -171,8 +171,10 @@ class Few:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         lines = console.render_lines(self.inner, options, pad=False)
         for i, line in enumerate(lines[: self.rows]):
-            yield from line[:-1] if i == self.rows - 1 and len(lines) > self.rows else line
-            yield Segment("…\n" if i == self.rows - 1 and len(lines) > self.rows else "\n")
+            cut = i == self.rows - 1 and len(lines) > self.rows
+            room = min(Segment.get_line_length(line), options.max_width - 1)
+            yield from Segment.adjust_line_length(line, room, pad=False) if cut else line
+            yield Segment("…\n" if cut else "\n")
 
 
 def position(evidence: float, threshold: float) -> float:

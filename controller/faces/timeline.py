@@ -95,7 +95,7 @@ def pointed(story: Story, scale: Axis) -> dict[str, object]:
         evidence = "" if tick.together is None else f"\nevidence {words.evidence(tick.together)}"
         shares = "".join(f"\n{zone.split('/')[1]} {words.share(share)}" for zone, share in tick.shares.items())
         ticks.append(
-            {"t": tick.t, "says": f"{tick.t:+.1f} s  {tick.phase}{evidence}\nharmed {tick.requests:,}{shares}"}
+            {"t": tick.t, "says": f"{words.since_t0(tick.t)}  {tick.phase}{evidence}\nharmed {tick.requests:,}{shares}"}
         )
     return {"begin": scale.begin, "end": scale.end, "left": LEFT, "right": RIGHT, "width": WIDTH, "ticks": ticks}
 
@@ -185,7 +185,7 @@ def path_row(story: Story, scale: Axis, y: float, node: str, control: bool) -> s
 
 
 def said(span: Span) -> str:
-    return f"{span.name}, {span.begin:+.1f} s to {span.end:+.1f} s"
+    return f"{span.name}, {words.since_t0(span.begin)} to {words.since_t0(span.end)}"
 
 
 def harm_row(story: Story, scale: Axis, y: float) -> str:

@@ -32,7 +32,16 @@ def day(at: float) -> str:
 
 
 def since_t0(t: float | None) -> str:
-    return "" if t is None else f"{t:+.1f} s"
+    return "" if t is None else f"{round(t, 1) + 0.0:+.1f} s"  # adding zero takes the sign from a zero
+
+
+def of_clients(clients: int, comma: str = "") -> str:
+    """Whom the harm fell on; of nobody nothing is said."""
+    return "" if clients == 0 else f"{comma} of {clients:,} client{'' if clients == 1 else 's'}"
+
+
+def requests(count: int) -> str:
+    return f"{count:,} request{'' if count == 1 else 's'}"
 
 
 def ago(then: float, now: float) -> str:
@@ -61,6 +70,15 @@ def share(value: float) -> str:
     return f"{value * 100:.0f} %"
 
 
+def on_worst_path(judged: Judged) -> tuple[str, tuple[str, str], tuple[str, str]] | None:
+    """The path that the sentence of a failed check names, with both arms on it; None where it is all there is."""
+    finding, worst = judged.finding, judged.finding.worst
+    if worst is None or (worst.canary, worst.control) == (finding.canary, finding.control):
+        return None
+    canary, control = ((percent(arm.share), count(arm)) for arm in (worst.canary, worst.control))
+    return f"on {worst.path}", canary, control
+
+
 def both_arms(judged: Judged) -> tuple[tuple[str, str], tuple[str, str]] | None:
     """(share, counts) of the candidate and of last good; None for a check without counts."""
     canary, control = judged.finding.canary, judged.finding.control
@@ -86,6 +104,8 @@ def zone_name(story: Story, app: str, zone: str) -> str:
 def promised(story: Story) -> str:
     """What became of the promise, in one sentence without its full stop."""
     limit, gone = story.rollout.budget.limit, story.figures.exposure_s
+    if gone is not None and story.went_back_alone:
+        return f"gone by {gone:.1f} s after it began, when a controller looked again; {limit:.0f} s were allowed"
     if gone is not None:
         return f"gone {gone:.1f} s after it began; {limit:.0f} s were allowed"
     if "promoted" in story.marks:

@@ -126,7 +126,7 @@ def receive(state: AppState, command: Command, now: float, boot: str, facts: Fac
 def timers(state: AppState, now: float) -> AppState:
     """What passing time alone does: a promise past its end goes back (or freezes), a lease past its end is gone."""
     if state.pending and not state.frozen and now >= state.pending.until:
-        state = _back(state, now, "deadline: nobody confirmed it in time", "deadline")
+        state = _back(state, now, "nobody confirmed it by the deadline", "deadline")
     if any(now >= lease.until for lease in state.leases):
         state = replace(state, leases=tuple(lease for lease in state.leases if now < lease.until))
     return state

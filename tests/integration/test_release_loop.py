@@ -114,10 +114,13 @@ def test_harm_goes_back_and_git_says_so_and_the_same_bits_are_not_tried_again_un
     rollout = place.until(bad, Phase.REVERTED)
     sentence = (
         r"/items/\*, an existing path, failed for \d\d\.\d % of calls on the candidate and 0\.0 % on last good "
-        r"\(\d+ of \d+ against 0 of \d+\); evidence [\d,]+ passed 100 after \d s of watching\."
+        r"\(\d+ of \d+ against 0 of \d+\); evidence [\d,]+(?: \(the mean of \d checks\))? passed 100 "
+        r"after \d s of watching\."
     )
     assert re.fullmatch(sentence, rollout.why), rollout.why
     assert place.events(rollout.number) == ["PENDING", "DEPLOYING", "WATCHING", "REVERTING", "REVERTED"]
+    kinds = [moment.kind for moment in place.chronicle.story(rollout.number).moments]
+    assert kinds.index("staged") < kinds.index("deploy")
     all_back(place, rollout)
 
     message = reverted_in_git(place, rollout)

@@ -55,7 +55,7 @@ def test_a_rollout_starts_when_every_node_is_on_last_good_and_has_the_bits() -> 
     started = after(rollout(), QUIET)
 
     assert (started.phase, started.t0) == (Phase.DEPLOYING, NOW)
-    assert started.why == "Wave 1 of 1: bos-a leave last good."
+    assert started.why == "Wave 1 of 1: bos-a leaves last good."
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
+from dataclasses import replace
 
 from rich.console import Console, RenderableType
 
 from controller.faces import demo
+from controller.faces.alone import Alone
 from controller.faces.terminal import STYLES, UNICODE
 from controller.telling import tell
 from tests import tales
@@ -55,16 +58,55 @@ def test_the_running_step_shows_its_rollout_and_the_others_do_not() -> None:
     assert "11 of 60 s" in shown
     assert "BOS ◆ ◆ ● 67 %" in shown
     assert "customers 11,946 requests, 23 harmed" in shown
-    assert "1:08 of 2:15" in shown
+    assert "1:08, usually 2:15" in shown
+    assert "◆ candidate  ◇ starting  ● last good  ○ stopping" in shown
     assert "WATCHING" not in text(demo.live("everything real", STEPS, None, COUNTERS, "hint"))
 
 
 def test_the_end_says_whether_every_promise_was_kept() -> None:
     table = demo.DemoTable((), {})
-    kept = text(demo.finished("t", STEPS[:1], table, COUNTERS, (True, "exit code 0"), "hint"))
-    broken = text(demo.finished("t", STEPS[:1], table, COUNTERS, (False, "exit code 2"), "hint"))
-    assert "✓ every promise was kept   exit code 0" in kept
-    assert "✗ a promise was broken   exit code 2" in broken
+
+    def ended(ending: demo.Ending) -> str:
+        return text(demo.finished("t", STEPS[:1], table, COUNTERS, (ending, "What there is to say."), "hint"))
+
+    assert "✓ every promise was kept" in ended(demo.Ending.KEPT)
+    assert "✗ a promise was broken" in ended(demo.Ending.BROKEN)
+    assert "◷ a step did not happen; no promise was broken" in ended(demo.Ending.UNMET)
+    assert all("What there is to say." in ended(ending) for ending in demo.Ending)
+    assert "took 1:08" in ended(demo.Ending.KEPT)
+
+
+def test_no_bar_of_the_demo_changes_its_length_with_what_stands_beside_it() -> None:
+    tale = tales.reverted()
+    lengths = set()
+    for t in (0.5, 4.5, 10.5, 14.5):
+        story = tell([row for row in tale.written if row.at <= tale.t0_at + t], 42, tale.t0_at + t)
+        shown = text(demo.live("t", STEPS, story, COUNTERS, "hint"))
+        lengths |= {
+            tuple(map(len, re.findall(r"[━╸─]{5,}", line))) for line in shown.splitlines() if " of 100" in line
+        }
+    assert len(lengths) == 1
+
+
+def test_zones_are_not_cut_off_in_the_demo() -> None:
+    tale = tales.both()
+    story = tell(tale.written, 42)
+    shown = text(demo.live("t", STEPS, story, COUNTERS, "hint"))
+    assert all(f"{zone} ●" in shown for zone in ("BOS", "DFW", "region"))
+
+
+NODES = {"region-a": "candidate", "region-b": "last good", "region-c": "silent"}
+
+
+def test_without_a_controller_the_nodes_are_shown_with_their_own_deadline() -> None:
+    alone = Alone("prod", tales.T0_AT, 34, 0, 14.2, 30.0, {"region": tuple(NODES)}, NODES)
+    shown = text(demo.live("t", STEPS, alone, COUNTERS, "hint"))
+    assert "NO CONTROLLER" in shown
+    assert "SIGKILL at 14:02:14 UTC, when 34 requests had met" in shown
+    assert "◆ region-a  ● region-b  ? region-c    asked just now, of the nodes themselves" in shown
+    assert "14 of 30 s" in shown
+    assert "16 s left" in shown
+    assert "over: they go back" in text(demo.live("t", STEPS, replace(alone, t=30.5), COUNTERS, "hint"))
 
 
 def test_a_pipe_gets_a_line_for_each_step() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -12,9 +13,11 @@ from rich.console import Console, RenderableType
 from controller.faces import demo, lists, plain, report, screen, small, words
 from controller.faces.records import story_json
 from controller.faces.terminal import STYLES, UNICODE
+from controller.model import Arm, OnPath
 from controller.story import Story
 from controller.telling import tell
 from tests import tales
+from tests.tales import READ
 
 
 def text_of(view: RenderableType, width: int = 100) -> str:
@@ -119,8 +122,23 @@ def test_every_figure_agrees_down_to_the_demos_table(name: str) -> None:
             assert f"{demo.ROWS[figure]} {value:.1f} s" in below
             assert f"{demo.ROWS[figure]} {value:.1f} s" in words_of(demo.figures_html(table))
     harmed = f"{figures['harmed']:,} requests"
-    assert f"harmed {harmed} of {figures['clients']:,} clients" in text_of(screen.full(told))
-    assert f"{figures['harmed']:,} requests harmed, of {figures['clients']:,} clients" in page
+    of = f" of {figures['clients']:,} clients" if figures["clients"] else ""
+    assert f"harmed {harmed}{of}" in text_of(screen.full(told))
+    assert f"{figures['harmed']:,} requests harmed{',' if of else ''}{of}" in page
+    assert "of 0 clients" not in page + text_of(screen.full(told))
+
+
+def test_the_sentences_counts_stand_on_every_surface_beside_those_of_all_paths() -> None:
+    told = story("reverted")
+    judged = told.checks[0]
+    worst = OnPath(READ, Arm(37, 4), Arm(180, 0))
+    told = replace(told, checks=(replace(judged, finding=replace(judged.finding, worst=worst)), *told.checks[1:]))
+    for surface in (text_of(screen.full(told)), text_of(lists.show(told)), words_of(report.report(told))):
+        assert re.search(r"10\.8 % 4 of 37 (0\.0 % 0 of 180|.* 0\.0 % 0 of 180)", surface)
+        assert f"on {READ}" in surface
+        assert "21 of 1,397" in surface
+    said = story_json(told)["evidence"]["checks"][0]["worst_path"]
+    assert said == {"path": READ, "candidate": {"bad": 4, "total": 37}, "last_good": {"bad": 0, "total": 180}}
 
 
 @pytest.mark.parametrize("name", tales.TALES)

@@ -54,8 +54,15 @@ def story(name: str) -> Story:
 def pages() -> list[str]:
     both = [story("reverted"), replace(story("promoted"), rollout=replace(story("promoted").rollout, number=43))]
     table = demo.DemoTable((demo.column("bad change", both[0]),), {"deploy_s": 60.0})
+    chapters = [
+        report.Chapter(
+            "a bad change", "reverted", demo.scene_badge(demo.DemoStep("a bad change", demo.DONE)), (both[0],)
+        ),
+        report.Chapter("a good change", "promoted", "", (both[1],)),
+    ]
+    sign = demo.ending_badge(demo.Ending.KEPT)
     return [report.report(story(name)) for name in tales.TALES] + [
-        report.several("turnabout demo", "It ran.", both, True, demo.figures_html(table))
+        report.several("turnabout demo", "It ran.", chapters, sign, demo.figures_html(table))
     ]
 
 
@@ -77,7 +84,8 @@ def test_every_page_is_well_formed_and_refers_to_nothing_outside_itself() -> Non
 
 def test_a_page_says_everything_without_its_script() -> None:
     page = re.sub(r"<script.*?</script>", "", report.report(story("reverted")), flags=re.S)
-    for said in ("REVERTED", "evidence 132 passed 100", "20.4 s", "turnabout quarantine clear prod 7c1e9f4", "e41b07d"):
+    passed, clear = "evidence 132 (the mean of 2 checks) passed 100", "quarantine clear prod 7c1e9f4"
+    for said in ("REVERTED", passed, "20.4 s", clear, "e41b07d"):
         assert said in page
     assert "noscript-hides" in page
 
@@ -131,6 +139,30 @@ def test_labels_of_the_timeline_do_not_cover_each_other() -> None:
         assert all(b - a >= 7 for a, b in zip(sorted(right), sorted(right)[1:], strict=False)), name
 
 
+def test_labels_are_drawn_over_every_line_with_a_halo_that_breaks_it() -> None:
+    page = report.report(story("reverted"))
+    drawing = page.split('<svg class="timeline"')[1].split("</svg>")[0]
+    assert drawing.index('stroke-dasharray="2 3"') < drawing.rindex('stroke-dasharray="2 3"')
+    assert drawing.rindex('stroke-dasharray="2 3"') < drawing.index('class="mark')
+    assert re.search(r"\.timeline \.mark \{ paint-order: stroke; stroke: var\(--card\)", page)
+
+
+def test_a_rollout_that_nobody_led_counts_its_promise_and_asks_for_nothing_any_more() -> None:
+    page = report.report(story("orphaned"))
+    for said in (
+        "Yes: it was gone in time, though no controller was there",
+        "No controller was there from 19.3 s to 158.0 s after T0",
+        "gone by 158.6 s after it began, when a controller looked again; 180 s were allowed",
+        "from T0 until a controller saw it gone, 180 s allowed",
+        "It was tried again as rollout 43, which ended PROMOTED.",
+        "turnabout show prod/43",
+    ):
+        assert said.lower() in page.lower()
+    for unsaid in ("over budget", "in the morning", "turnabout retry", "0.0 s later"):
+        assert unsaid not in page
+    assert "it is judged again by itself" in report.report(story("held"))
+
+
 def test_a_rollout_that_never_began_has_no_timeline_but_a_sentence() -> None:
     page = report.report(story("waiting"))
     assert "nothing to draw" in page
@@ -139,6 +171,7 @@ def test_a_rollout_that_never_began_has_no_timeline_but_a_sentence() -> None:
 
 def test_several_rollouts_stand_on_one_page_with_a_link_to_each() -> None:
     page = pages()[-1]
+    assert page.index("a bad change") < page.index("prod/42") < page.index("a good change") < page.index("prod/43")
     assert page.count('<svg class="timeline"') == 2
     assert 'href="#prod-42"' in page
     assert 'href="#prod-43"' in page

@@ -11,7 +11,7 @@ from controller.errors import Refused
 from controller.model import Cause, Phase
 from controller.overview import survey
 from controller.rows import ROLLOUTS, Row, written
-from controller.story import LAST_GOOD, OVER, SILENT, UNUSED, WITHIN, Story
+from controller.story import LAST_GOOD, NOBODYS, OVER, SILENT, UNUSED, WITHIN, Story
 from controller.telling import newest, tell
 from tests import tales
 
@@ -170,6 +170,51 @@ def test_on_another_clock_the_seconds_go_on_from_the_ledgers_own_time() -> None:
     story = tell(tale.written, 42)
     assert story.marks["turn"] == 12.0
     assert story.figures.deploy_s == 3.8
+
+
+def test_without_a_controller_the_promise_counts_and_no_budget_was_anybodys_to_keep() -> None:
+    story = told("orphaned")
+    assert [(gap.begin, gap.end) for gap in story.unled] == [(19.3, 158.0)]
+    assert [spent.state for spent in story.spent] == [WITHIN, NOBODYS, UNUSED]
+    assert story.kept is True
+    figures = story.figures
+    assert (figures.verdict_s, figures.traffic_off_s, figures.nodes_back_s, figures.exposure_s) == (
+        None, None, None, 158.6,
+    )  # fmt: skip
+
+
+def test_a_controller_that_looks_again_too_late_cannot_say_whether_the_promise_was_kept() -> None:
+    tale = tales.orphaned()
+    told = tell(tale.written, 42)
+    assert replace(told, figures=replace(told.figures, exposure_s=200.0)).kept is None
+    assert replace(told, figures=replace(told.figures, exposure_s=200.0), unled=()).kept is False
+
+
+def test_while_no_controller_writes_the_story_says_so_and_calls_nothing_over_budget() -> None:
+    story = at(tales.orphaned(), 90.0)
+    assert story.after == ("No controller has written for 71 s: at their own deadline the nodes go back by themselves.")
+    assert story.spent[1].state == NOBODYS
+    assert at(tales.orphaned(), 19.4).after == ""
+
+
+def test_what_was_held_and_tried_again_says_what_became_of_it_and_asks_for_nothing() -> None:
+    tale = tales.orphaned()
+    story = tell(tale.written, 42)
+    assert story.after.endswith("It was tried again as rollout 43, which ended PROMOTED.")
+    assert [one.command for one in story.advice] == ["turnabout show prod/43"]
+    before = tell([row for row in tale.written if row.at < tale.t0_at + 159.0], 42)
+    assert before.after.endswith("It is tried once more by itself.")
+    during = tell([row for row in tale.written if row.at < tale.t0_at + 200.0], 42)
+    assert during.after.endswith("It is tried again as rollout 43, which is DEPLOYING.")
+    assert [one.command for one in during.advice] == ["turnabout watch prod"]
+
+
+def test_when_the_watch_begins_every_canary_is_shown_to_serve() -> None:
+    tale = tales.reverted()
+    story = tell([row for row in tale.written if row.at <= tale.t0_at + 3.8], 42)
+    assert story.phase is Phase.WATCHING
+    assert [node for node, state in story.nodes.items() if state == "candidate"] == ["bos-a", "bos-b", "dfw-a"]
+    assert {zone: round(share, 2) for zone, share in story.shares.items()} == {"mqtt/BOS": 0.67, "mqtt/DFW": 0.33}
 
 
 def test_two_applications_go_back_together_and_only_the_guilty_one_is_quarantined() -> None:

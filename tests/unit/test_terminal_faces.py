@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
-from controller.faces import demo, lists, plain, screen, small, watch
-from controller.faces.terminal import ASCII, STYLES, UNICODE, plain_ascii, position, sparkline
+from controller.faces import demo, lists, plain, screen, small, watch, words
+from controller.faces.terminal import ASCII, STYLES, UNICODE, Few, Prose, plain_ascii, position, sparkline
 from controller.looks import looks
 from controller.overview import survey
 from controller.past import history
@@ -95,7 +96,7 @@ def ascii_views(told: Story) -> list[RenderableType]:
         lists.samples("errors", [*looks(tale.written, told, "errors")], ASCII),
         lists.kept(CALLS, {"bos-a": ["Traceback …", "KeyError: gerät"]}, ASCII),
         demo.live("title", steps, told, counters, "hint · hint", ASCII),
-        demo.finished("title", steps, table, counters, (True, "x"), "hint", ASCII),
+        demo.finished("title", steps, table, counters, (demo.Ending.UNMET, "läuft"), "hint", ASCII),
     ]
 
 
@@ -290,3 +291,26 @@ def test_the_looks_under_a_check_add_up_to_what_was_harmed() -> None:
     shown = "\n".join(lines_of(lists.samples("errors", found)))
     assert "GET /readings/{device}" in shown
     assert "No look has counted" in "".join(lines_of(lists.samples("errors", [])))
+
+
+def test_a_narrow_status_keeps_applications_and_commits_whole_and_cuts_the_subject() -> None:
+    tale = tales.promoted()
+    for row in tale.written:
+        if row.kind == "rollout" and row.body["rollout"]["number"] == 42:
+            row.body["rollout"]["lanes"][0]["candidate"]["subject"] = "Look up readings by device first " * 3
+    shown = "\n".join(lines_of(lists.status([survey("prod", tale.written, tale.t0_at + 100)]), 80))
+    assert re.search(r"  mqtt  ● 7c1e9f4  Look up .*…  for 3\d s, rollout 42", shown)
+
+
+def test_a_rollout_that_is_shown_does_not_advise_to_show_it() -> None:
+    told = story("held")
+    assert "turnabout show prod/42" in [one.command for one in told.advice]
+    assert "turnabout show prod/42" not in "\n".join(lines_of(lists.show(told)))
+
+
+def test_what_is_cut_short_keeps_its_words_before_the_dots() -> None:
+    assert lines_of(Few(Prose("one two three four five six"), 1), 14) == ["one two three…"]
+
+
+def test_no_time_is_a_little_less_than_zero() -> None:
+    assert [words.since_t0(t) for t in (-0.04, 0.0, -0.06, 1.26)] == ["+0.0 s", "+0.0 s", "-0.1 s", "+1.3 s"]

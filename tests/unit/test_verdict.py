@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from controller.model import Check, Lane, Outcome, Verdict
+from controller.model import Arm, Check, Lane, OnPath, Outcome, Verdict
 from controller.samples import Cell, Counts, Sample
 from controller.verdict import STALL_CAP, WARM_UP, Judgement, Terms, law_residue, look, verdict
 from tests.unit.scene import lane
@@ -57,8 +57,20 @@ def test_harm_fails_at_any_look_and_says_what_and_how_much() -> None:
     )
     assert found.why.endswith(" passed 100 after 60 s of watching.")
     assert found.short == "errors on mqtt: 20.0 % against 0.0 %"
+    assert found.findings[0].worst == OnPath("/x", Arm(100, 20), Arm(200, 0))
     assert found.findings[0].evidence is not None
     assert found.evidence >= found.threshold == 100
+
+
+def test_the_short_form_counts_what_the_sentence_counts_and_the_finding_keeps_both() -> None:
+    looks = [sample(cell((20, 4), (40, 0)), cell((30, 0), (60, 0), "/y"), at=float(second)) for second in range(5)]
+    found = judge(lane(checks=(ERRORS, SLOW)), *looks)
+    errors = next(finding for finding in found.findings if finding.check == "errors")
+    assert "/x, an existing path, failed for 20.0 % of calls" in found.why
+    assert "(20 of 100 against 0 of 200); evidence over 1,000,000 (the mean of 2 checks) passed 100" in found.why
+    assert found.short == "errors on mqtt: 20.0 % against 0.0 %"
+    assert (errors.canary, errors.control) == (Arm(250, 20), Arm(500, 0))
+    assert errors.worst == OnPath("/x", Arm(100, 20), Arm(200, 0))
 
 
 def test_a_new_path_is_called_new_and_clients_are_called_clients() -> None:
