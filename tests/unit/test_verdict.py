@@ -67,7 +67,7 @@ def test_the_short_form_counts_what_the_sentence_counts_and_the_finding_keeps_bo
     found = judge(lane(checks=(ERRORS, SLOW)), *looks)
     errors = next(finding for finding in found.findings if finding.check == "errors")
     assert "/x, an existing path, failed for 20.0 % of calls" in found.why
-    assert "(20 of 100 against 0 of 200); evidence over 1,000,000 (the mean of 2 checks) passed 100" in found.why
+    assert "(20 of 100 against 0 of 200); evidence 34,420 (the mean of 2 checks) passed 100" in found.why
     assert found.short == "errors on mqtt: 20.0 % against 0.0 %"
     assert (errors.canary, errors.control) == (Arm(250, 20), Arm(500, 0))
     assert errors.worst == OnPath("/x", Arm(100, 20), Arm(200, 0))
