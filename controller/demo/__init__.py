@@ -20,7 +20,8 @@ from controller.demo.scenes import SCENES
 from controller.demo.show import Show
 from controller.demo.stage import Broken, Stage, Unmet, busy
 from controller.faces import words
-from controller.faces.demo import Ending, ending_badge, figures_html, scene_badge
+from controller.faces.cases import figures_html
+from controller.faces.demo import Ending, ending_badge, scene_badge
 from controller.faces.report import Chapter, several
 from infra.local.layout import BadApp
 from infra.local.ports import NoPortsLeft
@@ -69,7 +70,9 @@ def play(stage: Stage, show: Show) -> Ending:
             show.broke(i, f"{unmet}{busy()}")
             return Ending.UNMET if show.table.whole else Ending.BROKEN
         show.done(i, said)
-    return Ending.KEPT if show.table.whole else Ending.BROKEN
+    if not show.table.whole:
+        return Ending.BROKEN
+    return Ending.UNMET if show.table.over else Ending.KEPT
 
 
 def publish(stage: Stage, show: Show, ending: Ending) -> None:

@@ -16,13 +16,15 @@ from typing import Self
 from rich.live import Live
 from rich.text import Text
 
-from controller.demo.scenes import LATE, SCENES
+from controller.demo.outcomes import LATE
+from controller.demo.scenes import SCENES
 from controller.demo.stage import Stage, busy
 from controller.demo.world import HERE
 from controller.errors import Trouble
 from controller.faces import demo as face
 from controller.faces.alone import Alone
-from controller.faces.demo import COMING, DONE, FAILED, NOW, Counters, DemoColumn, DemoStep, DemoTable, Ending
+from controller.faces.cases import ROWS, DemoColumn, DemoTable
+from controller.faces.demo import COMING, DONE, FAILED, NOW, Counters, DemoStep, Ending
 from controller.faces.terminal import console
 from controller.story import Story
 from environments import from_folder
@@ -129,7 +131,6 @@ class Show:
     def table(self) -> DemoTable:
         """Every story beside what is promised of it; harm has no limit but its end."""
         promised = {
-            "seen_s": 2.0,
             "deploy_s": self._budget.deploy,
             "nodes_back_s": self._budget.revert,
             "traffic_off_s": LATE,
@@ -145,6 +146,7 @@ class Show:
                 for title, column in self._stage.columns.items()
             ),
             promised,
+            {"seen_s": 2.0},
         )
 
     def sentence(self, ending: Ending) -> str:
@@ -154,8 +156,8 @@ class Show:
             return f"{broken.name}: {broken.sentence}"
         if ending is Ending.KEPT:
             return f"All {len(self.steps)} scenes held, and no figure is over what was promised."
-        over = (face.ROWS.get(name, name) for name in self.table.rows if self.table.kept(name) is False)
-        return f"Every scene held, but more was used than was promised of: {', '.join(over)}.{busy()}"
+        over = ", ".join(ROWS.get(name, name) for name in self.table.over)
+        return f"Every scene held, but more was used than there should be of: {over}.{busy()}"
 
     def curtain(self, ending: Ending, kept_running: bool) -> None:
         """The list, the figures and the outcome; they stay on the screen."""

@@ -7,19 +7,17 @@ end the same list stays, with the figures under it; nothing is cleared.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from html import escape
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.rule import Rule
-from rich.table import Table
 from rich.text import Text
 
-from controller.faces import words
 from controller.faces.alone import Alone, alone
+from controller.faces.cases import DemoTable, figures
 from controller.faces.layout import columns
 from controller.faces.little import little
 from controller.faces.page import badge
@@ -28,27 +26,13 @@ from controller.story import CANDIDATE, Story
 
 DONE, NOW, COMING, FAILED = "done", "running", "coming", "failed"
 
-ROWS = {
-    "seen_s": "commit seen",
-    "deploy_s": "deploy",
-    "verdict_s": "verdict",
-    "traffic_off_s": "verdict to traffic off",
-    "nodes_back_s": "verdict to nodes back",
-    "late_s": "nodes' deadline to nodes back",
-    "exposure_s": "T0 to gone",
-    "met_s": "clients met it for",
-    "harmed": "harmed requests",
-    "acked_lost": "acknowledged, then lost",
-}
-"""The figures that have a name for people, in their order; others stand below under their own."""
-
 
 class Ending(StrEnum):
     """How a demo ended."""
 
     KEPT = "every promise was kept"
     BROKEN = "a promise was broken"
-    UNMET = "a step did not happen; no promise was broken"
+    UNMET = "not everything happened as it should; no promise was broken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +46,6 @@ class DemoStep:
 
 
 @dataclass(frozen=True, slots=True)
-class DemoColumn:
-    """The figures of one case. A name that is missing does not apply; None means that it did not come to that."""
-
-    title: str
-    figures: Mapping[str, float | None]
-
-
-@dataclass(frozen=True, slots=True)
 class Counters:
     """What customers and devices counted themselves."""
 
@@ -79,43 +55,6 @@ class Counters:
     lost: int
     elapsed: float
     expected: float
-
-
-@dataclass(frozen=True, slots=True)
-class DemoTable:
-    """All cases beside what was promised: the most that a figure may be."""
-
-    columns: tuple[DemoColumn, ...]
-    promised: Mapping[str, float]
-
-    @property
-    def rows(self) -> tuple[str, ...]:
-        named = dict.fromkeys(name for column in self.columns for name in column.figures)
-        return (*(name for name in ROWS if name in named), *(name for name in named if name not in ROWS))
-
-    @property
-    def whole(self) -> bool:
-        """Whether every figure that was promised was kept."""
-        return all(self.kept(name) is not False for name in self.rows)
-
-    def kept(self, name: str) -> bool | None:
-        """Whether every case kept what was promised; None where nothing was."""
-        if name not in self.promised:
-            return None
-        values = (column.figures.get(name) for column in self.columns)
-        return all(value is None or value <= self.promised[name] for value in values)
-
-
-def column(title: str, story: Story, **more: float | None) -> DemoColumn:
-    """A case that is one rollout: the figures it came to, and ``more`` of the demo's own."""
-    of = story.figures
-    figures: dict[str, float | None] = {
-        "seen_s": of.seen_s, "deploy_s": of.deploy_s, "verdict_s": of.verdict_s, "harmed": of.harmed,
-    }  # fmt: skip
-    if "turn" in story.marks:
-        back = {"traffic_off_s": of.traffic_off_s, "nodes_back_s": of.nodes_back_s, "exposure_s": of.exposure_s}
-        figures |= back
-    return DemoColumn(title, {**figures, **more})
 
 
 # ---- while it runs ------------------------------------------------------------------------------------------------
@@ -214,40 +153,6 @@ def finished(
     return shown(frame(title, body, hint, g), g)
 
 
-def figures(table: DemoTable, g: Glyphs) -> RenderableType:
-    drawn = Table(box=None, padding=(0, 2), header_style="head", pad_edge=False)
-    drawn.add_column("")
-    for name in ("PROMISED", *(one.title.upper() for one in table.columns), ""):
-        drawn.add_column(name, justify="right")
-    for name in table.rows:
-        kept = table.kept(name)
-        mark = {True: Text(g.good, "fine"), False: Text(g.bad, "harm.strong"), None: Text("")}[kept]
-        promised = Text(most(name, table.promised.get(name), g.most), "quiet")
-        cells = [cell(name, one.figures) for one in table.columns]
-        drawn.add_row(ROWS.get(name, name), promised, *cells, mark)
-    return drawn
-
-
-def cell(name: str, of: Mapping[str, float | None]) -> Text:
-    if name not in of:
-        return Text("")
-    value = of[name]
-    text = "none" if value is None else said(name, value)
-    return Text(text, "bold" if value else "quiet")
-
-
-def said(name: str, value: float) -> str:
-    return words.seconds(value) if name.endswith("_s") else f"{value:,.0f}"
-
-
-def most(name: str, promised: float | None, sign: str) -> str:
-    """What was promised: the most a figure may be."""
-    if promised is None:
-        return ""
-    text = f"{promised:g} s" if name.endswith("_s") else f"{promised:,.0f}"
-    return f"{sign}{text}" if promised else text
-
-
 def ending_badge(ending: Ending) -> str:
     """How it ended, for the page of all rollouts."""
     kind, text = {
@@ -259,17 +164,3 @@ def ending_badge(ending: Ending) -> str:
 def scene_badge(step: DemoStep) -> str:
     """How a scene ended, for the page of all rollouts."""
     return {DONE: badge("fine", "✓"), FAILED: badge("harm", "✗")}.get(step.state, "")
-
-
-def figures_html(table: DemoTable) -> str:
-    """The same table for the page of all rollouts."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in ("", "promised", *(one.title for one in table.columns), ""))
-    named = ("", "promised", *(one.title for one in table.columns))
-    rows = []
-    for name in table.rows:
-        cells = [ROWS.get(name, name), most(name, table.promised.get(name), "≤ ")]
-        cells += [cell(name, one.figures).plain for one in table.columns]
-        mark = {True: '<b class="fine">✓</b>', False: '<b class="harm">✗</b>', None: ""}[table.kept(name)]
-        told = (f'<td data-of="{escape(of)}">{escape(text)}</td>' for of, text in zip(named, cells, strict=True))
-        rows.append(f"<tr>{''.join(told)}<td>{mark}</td></tr>")
-    return f'<table class="num figures-of">{"<tr>" + head + "</tr>"}{"".join(rows)}</table>'

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from rich.console import Console, RenderableType
 
-from controller.faces import demo
+from controller.faces import cases, demo
 from controller.faces.alone import Alone
 from controller.faces.terminal import STYLES, UNICODE
 from controller.telling import tell
@@ -30,21 +30,34 @@ def text(view: RenderableType) -> str:
 
 def test_a_figure_over_its_promise_breaks_it_and_one_that_did_not_apply_does_not() -> None:
     columns = (
-        demo.DemoColumn("a", {"seen_s": 0.8, "acked_lost": 0}),
-        demo.DemoColumn("b", {"seen_s": None, "acked_lost": 1}),
+        cases.DemoColumn("a", {"seen_s": 0.8, "acked_lost": 0}),
+        cases.DemoColumn("b", {"seen_s": None, "acked_lost": 1}),
     )
-    table = demo.DemoTable(columns, {"seen_s": 2.0, "acked_lost": 0})
+    table = cases.DemoTable(columns, {"seen_s": 2.0, "acked_lost": 0})
     assert table.kept("seen_s") is True
     assert table.kept("acked_lost") is False
     assert table.kept("harmed") is None
-    lines = text(demo.figures(table, UNICODE)).splitlines()
+    assert not table.whole
+    lines = text(cases.figures(table, UNICODE)).splitlines()
     assert lines[1].split() == ["commit", "seen", "≤", "2", "s", "0.8", "s", "none", "✓"]
     assert lines[2].split() == ["acknowledged,", "then", "lost", "0", "0", "1", "✗"]
 
 
+def test_what_is_only_aimed_at_breaks_no_promise_when_it_is_missed() -> None:
+    column = cases.DemoColumn("a", {"seen_s": 2.4, "deploy_s": 3.0})
+    table = cases.DemoTable((column,), {"deploy_s": 15.0}, {"seen_s": 2.0})
+    assert table.whole
+    assert table.over == ("seen_s",)
+    assert text(cases.figures(table, UNICODE)).splitlines()[1].split() == [
+        "commit", "seen", "aim", "≤", "2", "s", "2.4", "s", "◷",
+    ]  # fmt: skip
+    assert '<b class="warn">◷</b>' in cases.figures_html(table)
+    assert '<b class="harm">' not in cases.figures_html(table)
+
+
 def test_a_promotion_has_no_way_back_in_its_column() -> None:
     tale = tales.promoted()
-    column = demo.column("good change", tell(tale.written, 42), acked_lost=0)
+    column = cases.column("good change", tell(tale.written, 42), acked_lost=0)
     assert "nodes_back_s" not in column.figures
     assert column.figures["acked_lost"] == 0
 
@@ -64,14 +77,14 @@ def test_the_running_step_shows_its_rollout_and_the_others_do_not() -> None:
 
 
 def test_the_end_says_whether_every_promise_was_kept() -> None:
-    table = demo.DemoTable((), {})
+    table = cases.DemoTable((), {})
 
     def ended(ending: demo.Ending) -> str:
         return text(demo.finished("t", STEPS[:1], table, COUNTERS, (ending, "What there is to say."), "hint"))
 
     assert "✓ every promise was kept" in ended(demo.Ending.KEPT)
     assert "✗ a promise was broken" in ended(demo.Ending.BROKEN)
-    assert "◷ a step did not happen; no promise was broken" in ended(demo.Ending.UNMET)
+    assert "◷ not everything happened as it should; no promise was broken" in ended(demo.Ending.UNMET)
     assert all("What there is to say." in ended(ending) for ending in demo.Ending)
     assert "took 1:08" in ended(demo.Ending.KEPT)
 
@@ -82,9 +95,7 @@ def test_no_bar_of_the_demo_changes_its_length_with_what_stands_beside_it() -> N
     for t in (0.5, 4.5, 10.5, 14.5):
         story = tell([row for row in tale.written if row.at <= tale.t0_at + t], 42, tale.t0_at + t)
         shown = text(demo.live("t", STEPS, story, COUNTERS, "hint"))
-        lengths |= {
-            tuple(map(len, re.findall(r"[━╸─]{5,}", line))) for line in shown.splitlines() if " of 100" in line
-        }
+        lengths |= {tuple(map(len, re.findall(r"[━╸─]{5,}", line))) for line in shown.splitlines() if " of 100" in line}
     assert len(lengths) == 1
 
 

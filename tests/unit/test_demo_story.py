@@ -14,7 +14,7 @@ from controller.clock import BootClock
 from controller.demo import by_hand, publish
 from controller.demo.chronicle import Chronicle
 from controller.demo.forge import Forge
-from controller.demo.scenes import LATE, gone_in_time, tries
+from controller.demo.outcomes import LATE, gone_in_time, tries
 from controller.demo.show import Show
 from controller.demo.stage import Broken, Stage, Unmet
 from controller.demo.world import ENVIRONMENTS, HERE, TRAFFIC
@@ -86,7 +86,7 @@ def test_the_report_of_a_failed_demo_shows_what_did_not_hold_with_its_rollouts(t
     assert "NOT SHOWN" in page
     assert "NOT KEPT" not in page
     said = json.loads((tmp_path / "build" / "demo.json").read_text())
-    assert (said["kept"], said["ending"]) == (False, "a step did not happen; no promise was broken")
+    assert (said["kept"], said["ending"]) == (False, "not everything happened as it should; no promise was broken")
 
 
 def test_every_try_of_a_commit_is_found_with_its_newest_row() -> None:

@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console, RenderableType
 
-from controller.faces import demo, lists, plain, report, screen, small, words
+from controller.faces import cases, lists, plain, report, screen, small, words
 from controller.faces.records import story_json
 from controller.faces.terminal import STYLES, UNICODE
 from controller.model import Arm, OnPath
@@ -114,13 +114,13 @@ SAYS = {
 def test_every_figure_agrees_down_to_the_demos_table(name: str) -> None:
     told = story(name)
     page, figures = words_of(report.report(told)), story_json(told)["figures"]
-    table = demo.DemoTable((demo.column("case", told),), {})
-    below = text_of(demo.figures(table, UNICODE))
+    table = cases.DemoTable((cases.column("case", told),), {})
+    below = text_of(cases.figures(table, UNICODE))
     for figure, value in figures.items():
         if figure.endswith("_s") and value is not None:
             assert f"{value:.1f} s {SAYS[figure]}" in page
-            assert f"{demo.ROWS[figure]} {value:.1f} s" in below
-            assert f"{demo.ROWS[figure]} {value:.1f} s" in words_of(demo.figures_html(table))
+            assert f"{cases.ROWS[figure]} {value:.1f} s" in below
+            assert f"{cases.ROWS[figure]} {value:.1f} s" in words_of(cases.figures_html(table))
     harmed = f"{figures['harmed']:,} requests"
     of = f" of {figures['clients']:,} clients" if figures["clients"] else ""
     assert f"harmed {harmed}{of}" in text_of(screen.full(told))

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from controller.faces import demo, report
+from controller.faces import cases, demo, report
 from controller.story import Story
 from controller.telling import tell
 from tests import tales
@@ -53,7 +53,7 @@ def story(name: str) -> Story:
 
 def pages() -> list[str]:
     both = [story("reverted"), replace(story("promoted"), rollout=replace(story("promoted").rollout, number=43))]
-    table = demo.DemoTable((demo.column("bad change", both[0]),), {"deploy_s": 60.0})
+    table = cases.DemoTable((cases.column("bad change", both[0]),), {"deploy_s": 60.0})
     chapters = [
         report.Chapter(
             "a bad change", "reverted", demo.scene_badge(demo.DemoStep("a bad change", demo.DONE)), (both[0],)
@@ -62,7 +62,7 @@ def pages() -> list[str]:
     ]
     sign = demo.ending_badge(demo.Ending.KEPT)
     return [report.report(story(name)) for name in tales.TALES] + [
-        report.several("turnabout demo", "It ran.", chapters, sign, demo.figures_html(table))
+        report.several("turnabout demo", "It ran.", chapters, sign, cases.figures_html(table))
     ]
 
 

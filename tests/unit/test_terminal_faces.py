@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
-from controller.faces import demo, lists, plain, screen, small, watch, words
+from controller.faces import cases, demo, lists, plain, screen, small, watch, words
 from controller.faces.terminal import ASCII, STYLES, UNICODE, Few, Prose, plain_ascii, position, sparkline
 from controller.looks import looks
 from controller.overview import survey
@@ -85,7 +85,7 @@ def ascii_views(told: Story) -> list[RenderableType]:
     tale = tales.reverted()
     steps = [demo.DemoStep("un café", demo.NOW, 2.0, "läuft… → ✓"), demo.DemoStep("done", demo.DONE, 1.0, "≤ 2 s")]
     counters = demo.Counters(1, 2, 3, 4, 5, 6)
-    table = demo.DemoTable((demo.column("case", told),), {"deploy_s": 60})
+    table = cases.DemoTable((cases.column("case", told),), {"deploy_s": 60})
     return [
         screen.full(told, ASCII),
         small.compact(told, ASCII),
