@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from controller import rows, samples, verdict
+from controller import rows, samples, verdict, weighing
 from controller.model import IN_FLIGHT, NodeView, Rollout, Verdict
 from controller.samples import Answer, Sample, Telemetry
-from controller.verdict import Judgement, Terms
+from controller.verdict import Terms
+from controller.weighing import Judgement
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ class Looking:
 
     def _fold(self, rollout: Rollout, looks: Sequence[Sample]) -> None:
         for lane, look in zip(rollout.lanes, looks, strict=True):
-            self.judgements[lane.app] = verdict.look(self.judgements[lane.app], lane, look)
+            self.judgements[lane.app] = weighing.look(self.judgements[lane.app], lane, look)
         self.harmed = self.harmed.plus(looks)
 
     def verdict(self, rollout: Rollout, now: float, ended: bool) -> Verdict | None:

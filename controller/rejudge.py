@@ -10,13 +10,14 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from controller import rows, verdict
+from controller import rows, verdict, weighing
 from controller.errors import Refused
 from controller.evidence import NONE
 from controller.model import Arm, Outcome, Phase, Rollout
 from controller.rows import Row
 from controller.samples import Sample, arms
-from controller.verdict import Judgement, Terms
+from controller.verdict import Terms
+from controller.weighing import Judgement
 
 THRESHOLD_SHARE, THRESHOLD_LOOKS = 0.01, 10
 """The fixed threshold that peers' documents show: more than 1 % bad, looked at every ten seconds."""
@@ -71,7 +72,7 @@ def eprocess(of: Looks, alpha: float) -> Judged:
     said = None
     for i, (t, samples) in enumerate(of.taken):
         for lane, sample in zip(of.rollout.lanes, samples, strict=True):
-            states[lane.app] = verdict.look(states[lane.app], lane, sample)
+            states[lane.app] = weighing.look(states[lane.app], lane, sample)
         last = of.ended and i == len(of.taken) - 1
         terms = Terms(alpha, of.rollout.judge.smallest_harm, max(0.0, t - of.watched_from), last)
         said = verdict.verdict(of.rollout.lanes, states, terms)

@@ -29,7 +29,8 @@ from controller.rows import GENESIS, Row, canonical, chain
 from controller.samples import Cell, Counts, Sample
 from controller.story import CANDIDATE, LAST_GOOD, SILENT, STARTING, STOPPING
 from controller.turning import back, enter
-from controller.verdict import Judgement, Terms, look, verdict
+from controller.verdict import Terms, verdict
+from controller.weighing import Judgement, look
 from environments import Budget
 
 T0_AT = 1795442534.0

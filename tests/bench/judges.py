@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from controller.evidence import Evidence, events_needed
 from controller.model import AppRelease, Arm, Check, Lane, Outcome
 from controller.samples import Sample, arms
-from controller.verdict import Judgement, Terms, look, verdict
+from controller.verdict import Terms, verdict
+from controller.weighing import Judgement, look
 
 ALPHA = 0.01
 CHECKS = {

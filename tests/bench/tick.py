@@ -11,7 +11,8 @@ from random import Random
 
 from controller.model import Check, Lane
 from controller.samples import Cell, Counts, Sample
-from controller.verdict import Judgement, Terms, look, verdict
+from controller.verdict import Terms, verdict
+from controller.weighing import Judgement, look
 from tests.bench.judges import release
 
 NODES, ZONES, LOOKS = 200, 10, 60

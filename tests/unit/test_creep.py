@@ -18,7 +18,8 @@ from controller import creep
 from controller.creep import SETTLES, WINDOW, Held
 from controller.model import Check, Lane, Outcome, Verdict
 from controller.samples import Sample, held
-from controller.verdict import Judgement, Terms, look, verdict
+from controller.verdict import Terms, verdict
+from controller.weighing import Judgement, look
 from tests.unit.scene import L, X, lane
 from tests.unit.test_samples import telemetry
 

@@ -21,7 +21,7 @@ from controller.demo.world import ENVIRONMENTS, HERE, TRAFFIC
 from controller.evidence import Evidence, sees_from
 from controller.faces.demo import Ending
 from controller.model import Arm, Phase
-from controller.verdict import WARM_UP
+from controller.weighing import WARM_UP
 from environments import from_folder
 from tests import tales
 

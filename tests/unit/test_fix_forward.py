@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from controller.model import AppRelease, Check, Lane, Outcome, Verdict
 from controller.samples import Cell, Counts, Sample
-from controller.verdict import Judgement, Terms, look, verdict
+from controller.verdict import Terms, verdict
+from controller.weighing import Judgement, look
 
 ERRORS = Check("errors", "share", paths=("/items/*",), smallest_harm=0.02)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from controller.model import AppRelease, AppView, Check, Lane, NodeView
 from controller.samples import Counts, Sample, Telemetry, pace, sample, slow_above
-from controller.verdict import Judgement, look
+from controller.weighing import Judgement, look
 
 SILENCE = Check("silence", "missing_events", events="committed", per="connected_seconds")
 PROOF = 100.0

@@ -13,7 +13,8 @@ from controller.model import Arm, Check, Lane, Outcome, Verdict
 from controller.outside import SETTLES
 from controller.querying import EVERY, Querying, queries
 from controller.samples import Answer, Sample
-from controller.verdict import Judgement, Terms, look, verdict
+from controller.verdict import Terms, verdict
+from controller.weighing import Judgement, look
 from environments import Judge
 from tests.unit.scene import lane, rollout
 

@@ -14,7 +14,8 @@ from controller.model import Check, Lane, Outcome, Phase, Rollout, Verdict
 from controller.rejudge import JUDGES, looks
 from controller.rows import Row, canonical
 from controller.samples import Sample
-from controller.verdict import Judgement, Terms, look, verdict
+from controller.verdict import Terms, verdict
+from controller.weighing import Judgement, look
 from tests.unit.scene import NOW, lane, rollout
 from tests.unit.test_creep import NODES, creeping, leak, level, watch
 from tests.unit.test_outside import FAILED, LAG, counters, lags, on

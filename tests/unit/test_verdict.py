@@ -10,7 +10,8 @@ import pytest
 
 from controller.model import Arm, Check, Lane, OnPath, Outcome, Verdict
 from controller.samples import Cell, Counts, Sample
-from controller.verdict import STALL_CAP, WARM_UP, Judgement, Terms, law_residue, look, verdict
+from controller.verdict import Terms, verdict
+from controller.weighing import STALL_CAP, WARM_UP, Judgement, law_residue, look
 from tests.unit.scene import lane
 
 ERRORS = Check("errors", "share", smallest_harm=0.05)
