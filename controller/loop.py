@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 
 from controller import moments, rows
 from controller.acting import Acting
-from controller.branch import Branch
+from controller.branch import Branch, absent
 from controller.debts import Debt, Debts
 from controller.decide import LOOK, decide, take_over, watch_end
 from controller.errors import Refused, Trouble, Unreachable
@@ -125,6 +125,7 @@ class EnvironmentLoop:
         self._gather(now)
         with suppress(Unreachable):
             self._note_seen()
+            self._note_blocked()
         try:
             rollout = self._record.standing.open_rollout
             wake = self._begin_next(now) if rollout is None else self._move(rollout, now)
@@ -197,8 +198,7 @@ class EnvironmentLoop:
         else:
             self._over("source", "The repository answers again.")
         if self._branch.missing:
-            said = f"The repository has no branch {branch} any more: nothing changes here until somebody pushes it."
-            self._tell("branch", said)
+            self._tell("branch", absent(branch))
         elif head is not None:
             self._over("branch", f"{branch} is there again, at {head[:7]}.")
         if head != self._head:
@@ -218,6 +218,10 @@ class EnvironmentLoop:
         release = self._branch.release
         if release is not None and release.commit != self._record.standing.last_seen:
             self._record.row(rows.SEEN, seen_body(release, self._clock.utc()))
+
+    def _note_blocked(self) -> None:
+        for body in self._branch.blocked(self._environment.branch, self._record.standing.blocked):
+            self._record.row(rows.BLOCKED, body)
 
     def _observation(self, rollout: Rollout, now: float) -> Observation:
         ended = rollout.phase is Phase.WATCHING and now >= watch_end(rollout)

@@ -247,7 +247,8 @@ def test_submodules_and_lfs_pointers_in_an_application_are_refused_by_name_and_n
     library = git(place.clone, "rev-parse", "HEAD")
     remedy = "Commit the file itself: a release holds all that it needs."
     begins = "cannot be released: building toy:"
-    told(place, "refused", f"Commit {library[:7]} {begins} apps/toy/lib is a submodule. {remedy}")
+    head = "The head of one,"
+    told(place, "refused", f"{head} {library[:7]}, {begins} apps/toy/lib is a submodule. {remedy}")
 
     git(place.clone, "rm", "--quiet", "--cached", "apps/toy/lib")
     film = Path(place.clone, "apps", "toy", "film")
@@ -256,7 +257,7 @@ def test_submodules_and_lfs_pointers_in_an_application_are_refused_by_name_and_n
     git(place.clone, "commit", "--quiet", "--message", "Show a film")
     place.push()
     shown = git(place.clone, "rev-parse", "HEAD")
-    told(place, "refused", f"Commit {shown[:7]} {begins} apps/toy/film is a pointer into Git LFS. {remedy}")
+    told(place, "refused", f"{head} {shown[:7]}, {begins} apps/toy/film is a pointer into Git LFS. {remedy}")
 
     git(place.clone, "reset", "--quiet", "--hard", good)
     place.push("--force")
