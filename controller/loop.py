@@ -421,15 +421,16 @@ class EnvironmentLoop:
 
     def _save_evidence(self, rollout: Rollout) -> None:
         """The failing calls, before the candidate that made them is gone; its last log lines follow."""
-        body = {"rollout": rollout.number, "calls": self._looking.bad_calls(rollout)}
+        utc = self._clock.utc() - self._clock.now()
+        body = {"rollout": rollout.number, "calls": self._looking.bad_calls(rollout, utc)}
         self._record.remark(rows.SAVED, body)
         for lane in rollout.lanes:
             for node in lane.canaries:
-                self._parts.pool.submit(self._save_log, rollout.number, node, lane.app)
+                self._parts.pool.submit(self._save_log, rollout.number, node, lane.candidate.digest)
 
-    def _save_log(self, number: int, node: str, app: str) -> None:
+    def _save_log(self, number: int, node: str, digest: str) -> None:
         try:
-            lines = self._parts.fleet.last_words(node, app)
+            lines = self._parts.fleet.last_words(node, digest)
         except Trouble:
             return
         body = {"rollout": number, "node": node, "log": list(lines)}

@@ -102,7 +102,8 @@ def balanced(site: Site, name: str) -> str:
 
 def answering(places: dict[str, str]) -> str:
     """How many of these take a connection. Fails with the names of those that do not."""
-    silent = [f"{name} at {place}: {said}" for name, place in places.items() if (said := refusal(place)) is not None]
+    tried = ((name if name == place else f"{name} at {place}", refusal(place)) for name, place in places.items())
+    silent = [f"{what}: {said}" for what, said in tried if said is not None]
     if silent:
         fail(f"{'; '.join(silent)}. Bring the platform up, or what ended of it")
     return f"{len(places)} answer"

@@ -21,10 +21,11 @@ from controller.errors import Trouble
 from controller.model import CLOSED, AppRelease, Cause, Phase, Rollout
 from controller.past import promoted
 from controller.rows import Row
-from controller.site import Site
+from controller.site import BadSite, Site
 from controller.sources.commits import NotNeeded
 from controller.standing import Standing, fold, named
 from environments import BadEnvironment
+from infra.outputs import BadOutputs
 
 SAYS = {
     "approve": "approved: it begins when every node is ready and nothing else keeps it",
@@ -88,7 +89,7 @@ def frozen(site: Site, environment: str, standing: Standing) -> bool:
         return False
     try:
         stated = assemble.policy(assemble.shared(site), environment, standing)
-    except (Trouble, BadEnvironment):  # nothing to go through: the answer is the usual one
+    except (Trouble, BadEnvironment, BadOutputs, BadSite):  # nothing to go through: the answer is the usual one
         return False
     now = datetime.now(UTC)
     return any(window.active(now) for window in stated.freezes)

@@ -50,7 +50,7 @@ def watch(args: argparse.Namespace, site: Site) -> int:
     still, number = standstill(name, history, now, is_led(site, name)), newest(history)
     if number is None:
         print("\n".join([f"{name}: nothing was rolled out yet.", *standing_still(still)]))
-        return ERROR if not still else PERSON
+        return exit_code(None, still)
     story = tell(history, number, now)
     frame = view.frame(story, FULL, ASCII if args.ascii else UNICODE, standing_still(still))
     answer(records.story_json(story), frame, args.json)
@@ -125,7 +125,8 @@ def samples(history: Sequence[Row], number: int, check: str, as_json: bool) -> i
     calls = [call for body in saved for call in body.get("calls", ())]
     logs = {body["node"]: body["log"] for body in saved if "node" in body}
     counted = list(looks(history, story, check))
-    kept = {"schema": "turnabout/samples/1", "rollout": number, "check": check, "calls": calls, "logs": logs}
+    dated = [{**call, "at": records.utc(call["at"])} for call in calls]
+    kept = {"schema": "turnabout/samples/1", "rollout": number, "check": check, "calls": dated, "logs": logs}
     answer(kept, Group(lists.samples(check, counted), lists.kept(calls, logs)), as_json)
     return DONE if counted or calls or logs else NO
 

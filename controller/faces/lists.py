@@ -206,7 +206,8 @@ def kept(calls: Sequence[Mapping[str, Any]], logs: Mapping[str, Sequence[str]], 
         )  # fmt: skip
     sections: list[RenderableType] = [drawn] if calls else [Text("No failing call was kept.", "quiet")]
     for node, lines in sorted(logs.items()):
-        sections += ["", Text(f"the last lines that {node} logged", "head"), *(Text(line, "quiet") for line in lines)]
+        title = Text(f"the last lines that the candidate logged on {node}", "head")
+        sections += ["", title, *(Text(line, "quiet") for line in lines)]
     return shown(Group(*sections), g)
 
 

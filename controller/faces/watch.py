@@ -45,8 +45,8 @@ EXIT = {
 
 
 def exit_code(story: Story | None, still: Standstill | None = None) -> int:
-    """What the end of a story means to a script; where one is over and nothing can follow, a person is needed."""
-    if still and (story is None or story.over):
+    """What a story's end means to a script; where the branch asks for more and is not heard, a person is needed."""
+    if still is not None and still.blocked and (story is None or story.over):
         return PERSON
     return EXIT.get(story.phase, FAILED) if story is not None else FAILED
 

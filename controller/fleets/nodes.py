@@ -58,8 +58,8 @@ class NodeFleet:
         answer = self._run(node, ("probe",), None, PROBE_SECONDS)
         return bool(answer["probe"]["works"])
 
-    def last_words(self, node: str, app: str) -> tuple[str, ...]:
-        answer = self._run(node, ("logs", "--lines", "50"), None, COMMAND_SECONDS)
+    def last_words(self, node: str, digest: str) -> tuple[str, ...]:
+        answer = self._run(node, ("logs", "--lines", "50", "--of", digest), None, COMMAND_SECONDS)
         return tuple(str(line) for line in answer["lines"])
 
     def _stage(self, action: Stage) -> NodeView | None:

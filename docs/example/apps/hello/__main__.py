@@ -29,7 +29,7 @@ class Handler(BaseHTTPRequestHandler):
             try:
                 status, text = 200, greeting(self.path.rpartition("/")[2])
             except Exception as error:  # a check counts it, and the log keeps it
-                status, text = 500, f"{error!r}\n"
+                status, text = 500, repr(error)
                 print(self.path, text, file=sys.stderr, flush=True)
             with ONE_AT_A_TIME:  # all three in one step: the law in release.toml holds at every look
                 COUNTS["asked"] += 1
