@@ -141,7 +141,7 @@ def test_without_a_site_every_command_says_how_to_name_one(turnabout: Command, a
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("environments = [prod]", "line 1, column 17: this is not TOML: invalid value; the line is `environments = [prod"),
+        ("environments = [prod]", "line 1, column 17: this is not TOML: invalid value; the line is `environments"),
         ("environments = []", "1 problem\n  - environments: List should have at least 1 item after validation, not 0"),
         ('environment = ["prod"]\nkeys = 3', "3 problems\n"),
     ],
