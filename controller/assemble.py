@@ -6,21 +6,24 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from controller.artifacts.store import ArtifactStore
+from controller.branch import unreleasable
 from controller.checks.prometheus import Prometheus
 from controller.clock import BootClock
 from controller.errors import Refused
 from controller.fleets.crowd import SyntheticCrowd
 from controller.fleets.nodes import NodeFleet
 from controller.keys import build_key, revert_key
-from controller.ledgers.sqlite import Spool, SqliteLedger
+from controller.ledgers.sqlite import Spool, SqliteLedger, leader
 from controller.loop import EnvironmentLoop, Parts
+from controller.model import Release
 from controller.ports import Clock, Notifier, Transport
+from controller.rows import Row
 from controller.site import Site
 from controller.sources.git import GitSource
 from controller.sources.releases import FOLDER, Releases
 from controller.standing import Standing, fold
 from controller.transports.local import LocalTransport
-from environments import Environment
+from environments import BadEnvironment, Environment
 from infra.outputs import Outputs
 
 
@@ -50,6 +53,16 @@ def open_ledger(site: Site, environment: str) -> SqliteLedger:
     return SqliteLedger(site.ledger(environment), clock.utc)
 
 
+def history(site: Site, environment: str) -> list[Row]:
+    """Every row there is; reading makes no ledger where nothing was ever led. Raises Unreachable."""
+    return open_ledger(site, environment).rows() if site.ledger(environment).exists() else []
+
+
+def is_led(site: Site, environment: str) -> bool:
+    """Whether a controller leads the environment now. Raises Unreachable."""
+    return leader(site.leader(environment)) is not None
+
+
 def policy(parts: Shared, name: str, standing: Standing) -> Environment:
     """The environment's rules as the commit states them that is in force; before any promotion, as its branch does."""
     commit = standing.policy
@@ -60,7 +73,18 @@ def policy(parts: Shared, name: str, standing: Standing) -> Environment:
     if name not in parts.git.heads():
         raise Refused(f"reading {name}", f"the repository has no branch {name}", "Push one to begin.")
     head = parts.git.fetch(name)
-    return parts.releases.policy(name, commit or head)
+    try:
+        return parts.releases.policy(name, commit or head)
+    except BadEnvironment as bad:
+        raise Refused(f"reading {name}", unreleasable(name, commit or head, bad)) from bad
+
+
+def wanted(parts: Shared, environment: Environment, commit: str) -> Release:
+    """What the head of its branch wants. Raises Unreachable, and Refused, which names the commit."""
+    try:
+        return parts.releases.release(environment, commit)
+    except (BadEnvironment, Refused) as no:
+        raise Refused(f"reading {environment.name}", unreleasable(environment.branch, commit, no)) from no
 
 
 def transport(outputs: Outputs) -> Transport:
@@ -76,9 +100,7 @@ def loop(site: Site, name: str, parts: Shared, notifier: Notifier, pool: Executo
     return EnvironmentLoop(*put_together(site, name, parts, notifier, pool))
 
 
-def put_together(
-    site: Site, name: str, parts: Shared, notifier: Notifier, pool: Executor
-) -> tuple[Environment, Parts]:
+def put_together(site: Site, name: str, parts: Shared, notifier: Notifier, pool: Executor) -> tuple[Environment, Parts]:
     """What one environment's loop is made of: its rules and its parts. Raises what ``loop`` does."""
     outputs = site.outputs(name)
     ledger = open_ledger(site, name)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 
 from controller.errors import Refused, Trouble
 from controller.model import Release
 from controller.ports import Artifacts, Clock, Source
+from controller.rows import Body
+from controller.standing import Blocked
 from environments import BadEnvironment, Environment
 
 Post = Callable[[Callable[[], None]], None]
+PATIENCE = 30.0
+"""Seconds that a source may be silent before the ledger hears of it: most silences are shorter."""
 
 
 class Branch:
@@ -27,6 +31,8 @@ class Branch:
         """What the newest commit that can be released wants."""
         self.trouble: str | None = None
         """Why the newest asking failed; None while the source answers."""
+        self._since = {"source": 0.0, "head": 0.0, "branch": 0.0}
+        """UTC since when each of these is as it is."""
         self.refused: str | None = None
         """Why the head itself cannot be released."""
         self.answered = 0
@@ -63,20 +69,44 @@ class Branch:
         except (Trouble, BadEnvironment) as no:
             release = None
             if head is not None and isinstance(no, Refused | BadEnvironment):
-                refused = f"Commit {head[:7]} cannot be released: {no}"
+                refused = unreleasable(environment.branch, head, no)
             else:
                 head, trouble = None, str(no)
         except Exception as broke:  # whatever it is, the branch must be asked again
             head, release, trouble = None, None, f"reading {environment.branch} broke: {broke!r}"
         self._post(lambda: self._said(head, release, refused, trouble))
 
+    def blocked(self, name: str, known: Mapping[str, Blocked]) -> Iterator[Body]:
+        """The rows that bring ``known``, which the ledger has, to how it is: one when it begins, one when it is over.
+
+        Before the source has answered this controller nobody can say that something is over.
+        """
+        silent = self.trouble is not None and self._clock.utc() - self._since["source"] >= PATIENCE
+        now = {
+            "source": (self.trouble if silent or "source" in known else None, None),
+            "head": (self.refused, self._head),
+            "branch": (absent(name) if self.missing else None, None),
+        }
+        for about, (why, commit) in now.items():
+            before = known.get(about)
+            if why is not None and (before is None or before.commit != commit):
+                yield {"about": about, "commit": commit, "since": self._since[about], "why": why}
+            elif why is None and before is not None and self.answered:
+                yield {"about": about, "commit": before.commit, "since": self._since[about], "why": None}
+
     def _said(self, head: str | None, release: Release | None, refused: str | None, trouble: str | None) -> None:
         self._asking = False
+        if (trouble is None) != (self.trouble is None):
+            self._since["source"] = self._clock.utc()
         self.trouble = trouble
         if trouble is not None:
             return
         self.answered += 1
+        if self.missing != (head is None):
+            self._since["branch"] = self._clock.utc()
         self.missing = head is None
+        if head != self._head:
+            self._since["head"] = self._clock.utc()
         if head is None:
             self.release = self.refused = self._head = None
             return
@@ -85,3 +115,12 @@ class Branch:
         if refused is not None:
             self.refused = refused
         self._head = head
+
+
+def absent(branch: str) -> str:
+    return f"The repository has no branch {branch} any more: nothing changes here until somebody pushes it."
+
+
+def unreleasable(branch: str, commit: str, no: Exception) -> str:
+    """The sentence on a commit that asks for what cannot be released; what ``no`` says may take several lines."""
+    return f"The head of {branch}, {commit[:7]}, cannot be released: {no}"

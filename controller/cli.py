@@ -7,10 +7,12 @@ nothing; what acts says so in its help and takes a reason.
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
+import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -20,9 +22,9 @@ EXAMPLES = """\
 examples:
   turnabout check                       every complaint about environments and applications
   turnabout watch prod                  live: zones, nodes, evidence, time left
-  turnabout show 42 --samples errors    the failing calls of rollout 42
+  turnabout show prod/42 --samples errors    the failing calls of that rollout
   turnabout abort prod --reason "wrong customer list"
-  turnabout promote dev stage           what dev runs, for stage to try
+  turnabout promote dev stage           what dev has promoted, for stage to try
   turnabout demo                        the whole story on this machine, in about three minutes
 """
 
@@ -31,8 +33,53 @@ class Parser(argparse.ArgumentParser):
     """Bad usage exits 1: argparse's own 2 would read as "the answer is no"."""
 
     def error(self, message: str) -> NoReturn:
+        wrong = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        if wrong and (meant := nearest(wrong[1], re.findall(r"[\w-]+", wrong[2]))):
+            message = message.replace(f"(choose from {wrong[2]})", meant)
         self.print_usage(sys.stderr)
         self.exit(ERROR, f"{self.prog}: {message}\n")
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]  # argparse's own overloads
+        """What a command does not know is its own complaint, with its own usage, not that of ``turnabout``."""
+        known, rest = super().parse_known_args(args, namespace)
+        if rest:
+            meant = nearest(rest[0], self._option_string_actions) if rest[0].startswith("-") else ""
+            self.error(f"unrecognized arguments: {' '.join(rest)} {meant}".rstrip())
+        return known, rest
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    meant = difflib.get_close_matches(word, [*known], n=1)
+    return f"(did you mean {meant[0]}?)" if meant else ""
+
+
+def reason(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is blank; say why in a few words, for the ledger and whoever reads it")
+    return text.strip()
+
+
+def count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of rollouts; write 1 or more")
+    return int(text)
+
+
+def chance(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no chance of a false revert; write more than 0 and less than 1")
+    return value
+
+
+ROLLOUT = "ENVIRONMENT/NUMBER; the number alone where only one environment has it"
+
+
+def because(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--reason", required=True, type=reason, metavar="WHY", help="why, for the ledger and its readers")
 
 
 def parser() -> Parser:
@@ -64,15 +111,17 @@ def parser() -> Parser:
     watch.add_argument("--plain", action="store_true", help="one line per transition, as in a CI log")
     watch.add_argument("--ascii", action="store_true", help="only ASCII shapes")
     show = verb("show", "one rollout: why, on what evidence, what now", json=True)
-    show.add_argument("rollout", help="its number, or ENVIRONMENT/NUMBER")
+    show.add_argument("rollout", help=ROLLOUT)
     show.add_argument("--samples", metavar="CHECK", help="the failing calls that were kept")
     show.add_argument("--html", type=Path, metavar="FILE", help="write the report, one self-contained page")
     replay = verb("replay", "judge a recorded rollout again, by this judge or another", json=True)
-    replay.add_argument("rollout", help="its number, or ENVIRONMENT/NUMBER")
-    replay.add_argument("--judge", choices=["eprocess", "threshold", "mann-whitney", "all"], default="eprocess")
-    replay.add_argument("--alpha", type=float, help="the chance of a false revert (default: as it was judged)")
+    replay.add_argument("rollout", help=ROLLOUT)
+    judges = ["eprocess", "threshold", "mann-whitney", "all"]
+    replay.add_argument("--judge", choices=judges, default="eprocess", help="who judges (default: eprocess)")
+    said = "the chance of a false revert, between 0 and 1 (default: as it was judged)"
+    replay.add_argument("--alpha", type=chance, metavar="CHANCE", help=said)
     history = verb("history", "an environment's rollouts, newest first", environment=True, json=True)
-    history.add_argument("--limit", type=int, default=20)
+    history.add_argument("--limit", type=count, default=20, metavar="NUMBER", help="the newest so many (default: 20)")
     history.add_argument("--verify", action="store_true", help="check the ledger's hash chain")
     for name, help in (
         ("approve", "let a first release begin, go through a freeze window, or keep a frozen release"),
@@ -80,13 +129,19 @@ def parser() -> Parser:
         ("hold", "let nothing start in an environment"),
         ("resume", "end a hold"),
     ):
-        verb(name, help, environment=True, json=True).add_argument("--reason", required=True)
+        because(verb(name, help, environment=True, json=True))
     retry = verb("retry", "try again what was held or quarantined", environment=True, json=True)
     retry.add_argument("subject", nargs="?", default="", help="a commit or digest (default: all)")
-    retry.add_argument("--reason", required=True)
+    because(retry)
     revert = verb("revert", "take a release out: nodes back, a revert commit, quarantined", environment=True, json=True)
-    revert.add_argument("--to", default="", metavar="RELEASE", help="the release to go back to, as a commit or digest")
-    revert.add_argument("--reason", required=True)
+    revert.add_argument(
+        "--to",
+        default="",
+        metavar="RELEASE",
+        help="the release to go back to, as a commit or digest: any that ever ran there. Nodes that keep it go back at "
+        "once; an older one, or any where the last rollout is closed, becomes a commit on the branch",
+    )
+    because(revert)
     quarantine = verb("quarantine", "what did harm and is not tried again; clear lets it be tried")
     actions = quarantine.add_subparsers(dest="action", metavar="{list,clear}", required=True)
     for action, help in (("list", "what is quarantined, and why"), ("clear", "let it be tried again")):
@@ -97,10 +152,10 @@ def parser() -> Parser:
             made.add_argument(
                 "subject", nargs="?", default="", metavar="RELEASE", help="commit or digest (default: all)"
             )
-            made.add_argument("--reason", required=True)
-    promote = verb("promote", "commit what one environment runs to the branch of the next", json=True)
-    promote.add_argument("source")
-    promote.add_argument("target")
+            because(made)
+    promote = verb("promote", "commit what one environment has promoted to the branch of the next", json=True)
+    promote.add_argument("source", help="where it was promoted; its branch's head must be what runs there")
+    promote.add_argument("target", help="the environment whose promotes_from names it")
     promote.add_argument("--key", type=Path, metavar="FILE", help="an OpenSSH key to sign the commit with")
     verb("doctor", "look whether everything that is needed is here and answers", json=True)
     demo = verb("demo", "tell the whole story on this machine, with real servers", json=False)
@@ -135,10 +190,14 @@ def main(argv: Sequence[str] | None = None) -> int:
                 from controller.commands.run import run
 
                 return run(args, site)
-            case "plan" | "promote" | "doctor" as verb:
+            case "plan" | "promote" as verb:
                 from controller.commands import planning
 
-                return {"plan": planning.plan, "promote": planning.promote, "doctor": planning.doctor}[verb](args, site)
+                return {"plan": planning.plan, "promote": planning.promote}[verb](args, site)
+            case "doctor":
+                from controller.commands.doctor import doctor
+
+                return doctor(args, site)
             case "status" | "watch" | "show" | "history" | "replay" as verb:
                 from controller.commands import reading
 

@@ -137,8 +137,17 @@ class Looking:
             for check, found in state.evidence.items()
         }
 
-    def bad_calls(self, rollout: Rollout) -> list[Mapping[str, Any]]:
-        """The newest bad calls that the candidate's nodes answered, from all balancers."""
+    def bad_calls(self, rollout: Rollout, utc: float) -> list[Mapping[str, Any]]:
+        """The newest bad calls that the candidate's nodes answered since T0, from all balancers, oldest first.
+
+        A node writes when in its own boot time: here it becomes UTC, which is the controller's clock and ``utc`` more.
+        """
         canaries = {node for lane in rollout.lanes for node in lane.canaries}
-        calls = [call for node in rollout.nodes if node in self.telemetry for call in self.telemetry[node].bad]
-        return [call for call in calls if call.get("server") in canaries][-40:]
+        found: list[tuple[float, Mapping[str, Any]]] = []
+        for node in rollout.nodes:
+            for call in self.telemetry[node].bad if node in self.telemetry else ():
+                view, at = self.telemetry[node].view, call.get("at")
+                here = at - view.boottime + view.received_at if isinstance(at, int | float) else None
+                if call.get("server") in canaries and (here is None or rollout.t0 is None or here >= rollout.t0):
+                    found.append((here or 0.0, {**call, "at": None if here is None else round(here + utc, 3)}))
+        return [call for _, call in sorted(found, key=lambda one: one[0])][-40:]

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 
 from controller import moments, rows
 from controller.acting import Acting
-from controller.branch import Branch
+from controller.branch import Branch, absent
 from controller.debts import Debt, Debts
 from controller.decide import LOOK, decide, take_over, watch_end
 from controller.errors import Refused, Trouble, Unreachable
@@ -128,6 +128,7 @@ class EnvironmentLoop:
         self._gather(now)
         with suppress(Unreachable):
             self._note_seen()
+            self._note_blocked()
         try:
             rollout = self._record.standing.open_rollout
             wake = self._begin_next(now) if rollout is None else self._move(rollout, now)
@@ -202,8 +203,7 @@ class EnvironmentLoop:
         else:
             self._over("source", "The repository can be read again.")
         if self._branch.missing:
-            said = f"The repository has no branch {branch} any more: nothing changes here until somebody pushes it."
-            self._tell("branch", said)
+            self._tell("branch", absent(branch))
         elif head is not None:
             self._over("branch", f"{branch} is there again, at {head[:7]}.")
         if head != self._head:
@@ -224,6 +224,10 @@ class EnvironmentLoop:
         release = self._branch.release
         if release is not None and release.commit != self._record.standing.last_seen:
             self._record.row(rows.SEEN, seen_body(release, self._clock.utc()))
+
+    def _note_blocked(self) -> None:
+        for body in self._branch.blocked(self._environment.branch, self._record.standing.blocked):
+            self._record.row(rows.BLOCKED, body)
 
     def _observation(self, rollout: Rollout, now: float) -> Observation:
         ended = rollout.phase is Phase.WATCHING and now >= watch_end(rollout)
@@ -427,15 +431,16 @@ class EnvironmentLoop:
 
     def _save_evidence(self, rollout: Rollout) -> None:
         """The failing calls, before the candidate that made them is gone; its last log lines follow."""
-        body = {"rollout": rollout.number, "calls": self._looking.bad_calls(rollout)}
+        utc = self._clock.utc() - self._clock.now()
+        body = {"rollout": rollout.number, "calls": self._looking.bad_calls(rollout, utc)}
         self._record.remark(rows.SAVED, body)
         for lane in rollout.lanes:
             for node in lane.canaries:
-                self._parts.pool.submit(self._save_log, rollout.number, node, lane.app)
+                self._parts.pool.submit(self._save_log, rollout.number, node, lane.candidate.digest)
 
-    def _save_log(self, number: int, node: str, app: str) -> None:
+    def _save_log(self, number: int, node: str, digest: str) -> None:
         try:
-            lines = self._parts.fleet.last_words(node, app)
+            lines = self._parts.fleet.last_words(node, digest)
         except Trouble:
             return
         body = {"rollout": number, "node": node, "log": list(lines)}

@@ -11,12 +11,18 @@ from controller import rows
 from controller.model import Phase
 from controller.rows import GENESIS, Row
 from controller.standing import fold
-from controller.story import Overview, Running
+from controller.story import Overview, Running, Standstill
 from controller.telling import newest, tell
 
 
-def survey(environment: str, history: Sequence[Row], now: float) -> Overview:
-    """The environment at UTC ``now``."""
+def standstill(environment: str, history: Sequence[Row], now: float, led: bool | None = None) -> Standstill:
+    """What keeps everything from going on at UTC ``now``; ``led``: whether a controller is there, if that is known."""
+    blocked = fold(row for row in history if row.kind == rows.BLOCKED).blocked
+    return Standstill(environment, now, tuple(blocked.values()), led, history[-1].at if history else None)
+
+
+def survey(environment: str, history: Sequence[Row], now: float, led: bool | None = None) -> Overview:
+    """The environment at UTC ``now``; ``led`` is whether a controller is there, if that is known."""
     standing = fold(history)
     number = newest(history)
     since: dict[str, tuple[float, int]] = {}
@@ -33,7 +39,7 @@ def survey(environment: str, history: Sequence[Row], now: float) -> Overview:
             since |= dict.fromkeys(apps, (row.at, body["number"]))
         elif body["phase"] == Phase.RETURNING:
             since |= dict.fromkeys(apps, (row.at, body["number"]))
-    led = next((row for row in reversed(history) if row.kind == rows.LEAD), None)
+    took_over = next((row for row in reversed(history) if row.kind == rows.LEAD), None)
     return Overview(
         environment=environment,
         at=now,
@@ -42,7 +48,8 @@ def survey(environment: str, history: Sequence[Row], now: float) -> Overview:
         hold=standing.hold,
         quarantine=tuple(standing.quarantine.values()),
         generation=standing.generation,
-        led_at=led.at if led is not None else None,
+        led_at=took_over.at if took_over is not None else None,
         last_row=history[-1].n if history else 0,
         hash=history[-1].hash if history else GENESIS,
+        standstill=standstill(environment, history, now, led),
     )

@@ -46,8 +46,8 @@ class Fleet(Protocol):
         """Whether the application's round trip works on ``node``, tried from outside it. Raises Unreachable."""
         ...
 
-    def last_words(self, node: str, app: str) -> tuple[str, ...]:
-        """The last lines of the application's log on ``node``. Raises Unreachable."""
+    def last_words(self, node: str, digest: str) -> tuple[str, ...]:
+        """The last lines that a release wrote to its log on ``node``. Raises Unreachable."""
         ...
 
 

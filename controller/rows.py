@@ -24,6 +24,11 @@ LEAD = "lead"
 """A controller took over: generation, clock, pid, why."""
 SEEN = "seen"
 """A commit was seen on the branch: commit, subject, committed_at, seen_s, apps."""
+BLOCKED = "blocked"
+"""What the branch asks for cannot be looked at, or can be again: about (head | source | branch), commit, since, why.
+
+``why`` is null when it is over. It decides nothing: people must see it where no rollout says it.
+"""
 POLICY = "policy"
 """The branch states other rules and wants no other release: from here on they hold: commit."""
 ROLLOUT = "rollout"

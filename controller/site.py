@@ -13,6 +13,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from environments.problems import no_toml
 from infra.outputs import Outputs, from_json
 
 FILE = "turnabout.toml"
@@ -69,6 +70,10 @@ class Site:
     def ledger(self, environment: str) -> Path:
         return self.state / environment / "ledger.db"
 
+    def leader(self, environment: str) -> Path:
+        """The file that the controller that leads ``environment`` holds locked."""
+        return self.state / environment / "leader.lock"
+
     def require(self, environment: str) -> str:
         """``environment``, if this site leads it. Raises BadSite."""
         if environment not in self.environments:
@@ -80,12 +85,14 @@ class Site:
 def load_site(path: Path) -> Site:
     """Read a site file. Raises BadSite with every complaint."""
     try:
-        stated = SiteFile.model_validate(tomllib.loads(path.read_text()))
+        content = path.read_bytes()
     except OSError as error:
-        said = f"{path}: {error.strerror}. Name the site with --site, or write one (see docs/site.md)."
-        raise BadSite(said) from error
-    except tomllib.TOMLDecodeError as error:
-        raise BadSite(f"{path}: it is no TOML: {error}.") from error
+        ways = "Name the site with --site or in TURNABOUT_SITE, or write one (see docs/site.md)."
+        raise BadSite(f"{path}: {error.strerror}. {ways}") from error
+    try:
+        stated = SiteFile.model_validate(tomllib.loads(content.decode()))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadSite(f"{path}: {': '.join(no_toml(content, error))}") from error
     except ValidationError as error:
         lines = [f"  - {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise BadSite(f"{path}: {len(lines)} problem{'s' * (len(lines) != 1)}\n" + "\n".join(lines)) from error

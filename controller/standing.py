@@ -40,6 +40,18 @@ class Incident:
 
 
 @dataclass(frozen=True, slots=True)
+class Blocked:
+    """Why what the branch asks for is not rolled out, where no rollout can say it."""
+
+    about: str
+    """``head``: the newest commit cannot be released; ``source``: it does not answer; ``branch``: there is none."""
+    why: str
+    since: float
+    """UTC, for people: no rule compares it."""
+    commit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     generation: int = 0
     newest: str = rows.GENESIS
@@ -70,6 +82,8 @@ class Standing:
     last_seen: str | None = None
     seen: Mapping[str, str] = field(default_factory=dict)
     """Application to the release digest that the commit seen last wants."""
+    blocked: Mapping[str, Blocked] = field(default_factory=dict)
+    """By what it is about."""
 
     @property
     def open_rollout(self) -> Rollout | None:
@@ -100,6 +114,8 @@ def advance(standing: Standing, row: Row) -> Standing:
         return ordered(standing, row)
     if row.kind == rows.SEEN:
         return replace(standing, last_seen=row.body["commit"], seen=row.body.get("apps", {}))
+    if row.kind == rows.BLOCKED:
+        return replace(standing, blocked=blocked(standing.blocked, row.body))
     if row.kind == rows.POLICY:
         return replace(standing, policy=row.body["commit"])
     if row.kind == rows.GIT:
@@ -109,6 +125,12 @@ def advance(standing: Standing, row: Row) -> Standing:
         if did == "note":
             return replace(standing, owed_notes=without(standing.owed_notes, number))
     return standing
+
+
+def blocked(before: Mapping[str, Blocked], body: rows.Body) -> Mapping[str, Blocked]:
+    about, why = body["about"], body["why"]
+    others = {name: one for name, one in before.items() if name != about}
+    return others if why is None else others | {about: Blocked(about, why, body["since"], body["commit"])}
 
 
 def without(owed: tuple[Rollout, ...], number: int) -> tuple[Rollout, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from controller.model import CLOSED, AppRelease, Cause, Finding, Order, Outcome, Phase, Rollout, Verdict
-from controller.standing import Quarantined
+from controller.standing import Blocked, Quarantined
 
 CANDIDATE, LAST_GOOD, STARTING, STOPPING, SILENT = "candidate", "last good", "starting", "stopping", "silent"
 UNSEEN = "not seen"
@@ -286,6 +286,23 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
+class Standstill:
+    """What keeps everything from going on in an environment, whatever its rollouts are."""
+
+    environment: str
+    at: float
+    blocked: tuple[Blocked, ...]
+    """Why what the branch asks for is not looked at."""
+    led: bool | None
+    """Whether a controller leads it; None where nobody looked."""
+    last_at: float | None
+    """UTC of the newest row."""
+
+    def __bool__(self) -> bool:
+        return bool(self.blocked) or self.led is False
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """What an environment runs now, and what is going on in it."""
 
@@ -301,11 +318,14 @@ class Overview:
     """When the controller that leads now took over."""
     last_row: int
     hash: str
+    standstill: Standstill
 
     @property
     def needs_person(self) -> bool:
         """Whether nothing goes on here until a person acts."""
         story = self.current
+        if self.standstill:
+            return True
         if story is None or self.hold is not None:
             return self.hold is not None
         waits = story.phase is Phase.PENDING and any("approve" in one.command for one in story.advice)

@@ -15,13 +15,22 @@ What the keys must look like is in ``model.py``.
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from environments.problems import BadEnvironment, Complaint, KeyPath, Problem, dotted, in_folder, kind_of, nearest
+from environments.problems import (
+    BadEnvironment,
+    Complaint,
+    KeyPath,
+    Problem,
+    dotted,
+    in_folder,
+    kind_of,
+    nearest,
+    no_toml,
+)
 
 BASE = "base.toml"
 Table = Mapping[str, Any]
@@ -91,14 +100,8 @@ def read_toml(file: str, content: bytes) -> dict[str, Any] | Problem:
     """The tables of one file, or the one complaint that names its line."""
     try:
         return tomllib.loads(content.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        return Problem(in_folder(file), f"line {line}", "this is not UTF-8; save the file as UTF-8")
-    except tomllib.TOMLDecodeError as error:
-        what, _, where = str(error).partition(" (at ")
-        found = re.match(r"line (\d+)", where)
-        line = int(found[1]) if found else content.count(b"\n") + 1
-        return Problem(in_folder(file), f"line {line}", f"this is not TOML: {what[:1].lower()}{what[1:]}")
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return Problem(in_folder(file), *no_toml(content, error))
 
 
 def _merge(base: Table, overlay: Table) -> dict[str, Any]:

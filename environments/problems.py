@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 FOLDER = "environments"
+NEWLINE = b"\n"
 
 type_words = {bool: "a boolean", int: "a whole number", float: "a number", str: "text", list: "an array"}
 
@@ -84,6 +86,23 @@ def shown(value: object) -> str:
         text = json.dumps(value, ensure_ascii=False)
         return text if len(text) <= 60 else f'{text[:56]}…"'
     return str(value)
+
+
+def no_toml(content: bytes, error: ValueError) -> tuple[str, str]:
+    """Where a file stops being TOML, as a key to look for, and the sentence on what stands there."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"line {content[: error.start].count(NEWLINE) + 1}", "this is not UTF-8; save the file as UTF-8"
+    what, _, where = str(error).partition(" (at ")
+    lines = content.decode().split("\n")
+    while len(lines) > 1 and not lines[-1].strip():  # what is missing at the end is missing after the last word
+        lines.pop()
+    found = re.match(r"line (\d+), column (\d+)", where)
+    line, column = (int(found[1]), int(found[2])) if found else (len(lines), len(lines[-1]) + 1)
+    text = lines[min(line, len(lines)) - 1].strip()
+    said = (
+        f"this is not TOML: {what[:1].lower()}{what[1:]}; the line is `{text if len(text) <= 80 else text[:76] + '…'}`"
+    )
+    return f"line {line}, column {column}", said
 
 
 def kind_of(value: object) -> str:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from controller.errors import Refused
 from controller.model import Check
-from environments.problems import Problem, dotted, kind_of, nearest, shown
+from environments.problems import Problem, dotted, kind_of, nearest, no_toml, shown
 
 PLACEHOLDERS = ("release", "data", "config", "bind", "python")
 """What the node fills in, besides ``{port.NAME}``."""
@@ -175,7 +175,7 @@ def parse(content: bytes | None, app: str) -> AppSpec:
     try:
         table = tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadSpec([Problem(file, "", f"this is not TOML: {error}")]) from None
+        raise BadSpec([Problem(file, *no_toml(content, error))]) from None
     try:
         shape = SpecShape.model_validate(table)
     except ValidationError as error:

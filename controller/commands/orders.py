@@ -18,23 +18,25 @@ from controller import assemble, rows
 from controller.assemble import open_ledger
 from controller.commands.exits import DONE, NO
 from controller.errors import Trouble
-from controller.model import CLOSED, IN_FLIGHT, AppRelease, Phase
+from controller.model import CLOSED, AppRelease, Cause, Phase, Rollout
 from controller.past import promoted
 from controller.rows import Row
-from controller.site import Site
+from controller.site import BadSite, Site
 from controller.sources.commits import NotNeeded
 from controller.standing import Standing, fold, named
 from environments import BadEnvironment
+from infra.outputs import BadOutputs
 
 SAYS = {
-    "approve": "approved; it starts as soon as every node is ready",
-    "abort": "aborted: traffic off, then nodes back to last good; git stays as it is",
+    "approve": "approved: it begins when every node is ready and nothing else keeps it",
+    "abort": "asked: unless something else was decided first, traffic goes off, nodes go back, and git stays as it is",
     "hold": "held: nothing starts here until `turnabout resume {environment}`",
     "resume": "resumed: the branch's newest commit is looked at again",
     "retry": "asked again: what was held or quarantined is tried once more as soon as the branch asks for it",
-    "revert": "reverted: traffic off, nodes back, a revert commit on the branch, and not tried again",
+    "revert": "asked: traffic goes off, nodes go back, then a revert commit on the branch; it is not tried again",
     "clear": "cleared: it is tried again as soon as the branch asks for it",
 }
+"""What is certain when the row is written, and no more: what becomes of it is the controller's to say."""
 
 
 def who() -> str:
@@ -47,7 +49,11 @@ def give(args: argparse.Namespace, site: Site) -> int:
     subject = getattr(args, "subject", "") or getattr(args, "to", "")
     if verb == "quarantine":
         verb = args.action
-    if verb == "revert" and subject and not at_hand(fold(open_ledger(site, environment).rows()), subject):
+    history = assemble.history(site, environment)
+    if not history:
+        print(f"Nothing was ever led in {environment}: start a controller first (turnabout run), then give the order.")
+        return NO
+    if verb == "revert" and subject and not at_hand(fold(history), subject):
         return restored(args, site, environment, subject)
     row = order(site, environment, verb, args.reason, subject)
     if isinstance(row, str):
@@ -57,6 +63,8 @@ def give(args: argparse.Namespace, site: Site) -> int:
         print(json.dumps({"schema": "turnabout/order/1", "environment": environment, "row": row.n, **row.body}))
     else:
         print(f"{environment}: {SAYS[verb].format(environment=environment)}.")
+        if not assemble.is_led(site, environment):
+            print(f"No controller leads {environment} now: the order waits for one (turnabout run).")
         print(f"Watch it: turnabout watch {environment}")
     return DONE
 
@@ -81,7 +89,7 @@ def frozen(site: Site, environment: str, standing: Standing) -> bool:
         return False
     try:
         stated = assemble.policy(assemble.shared(site), environment, standing)
-    except (Trouble, BadEnvironment):  # nothing to go through: the answer is the usual one
+    except (Trouble, BadEnvironment, BadOutputs, BadSite):  # nothing to go through: the answer is the usual one
         return False
     now = datetime.now(UTC)
     return any(window.active(now) for window in stated.freezes)
@@ -90,10 +98,16 @@ def frozen(site: Site, environment: str, standing: Standing) -> bool:
 def senseless(verb: str, subject: str, standing: Standing, environment: str) -> str | None:
     """Why the order could change nothing, or None."""
     rollout = standing.rollout
-    moving = rollout is not None and rollout.phase in IN_FLIGHT | {Phase.PENDING, Phase.STUCK, Phase.REVERTING}
+    moving = rollout is not None and rollout.phase not in CLOSED and rollout.phase is not Phase.PROMOTED
     promoted_one = rollout is not None and rollout.phase is Phase.PROMOTED
     if verb in ("abort", "revert") and not (moving or promoted_one):
         return f"Nothing to {verb} in {environment}: no rollout is in flight and the last is closed."
+    if verb in ("abort", "revert") and rollout is not None and going_back(rollout):
+        follows = "a revert commit and the quarantine follow" if rollout.cause is Cause.HARM else "git stays as it is"
+        return (
+            f"Rollout {rollout.number} of {environment} goes back already and {follows}, so that {verb} would change "
+            f"nothing: {rollout.why}"
+        )
     if verb in ("abort", "revert") and promoted_one and rollout is not None:
         bases = [lane.base for lane in rollout.lanes if lane.base is not None]
         if (barred := quarantined(standing, bases, environment)) is not None:
@@ -109,6 +123,10 @@ def senseless(verb: str, subject: str, standing: Standing, environment: str) -> 
     if verb in ("retry", "clear") and not named(standing, subject):
         return f"Nothing that is held or quarantined in {environment} is {subject}: see turnabout status {environment}."
     return None
+
+
+def going_back(rollout: Rollout) -> bool:
+    return Phase.REVERTING in (rollout.phase, rollout.heading) or Phase.RETURNING in (rollout.phase, rollout.heading)
 
 
 def quarantined(standing: Standing, releases: Iterable[AppRelease], environment: str) -> str | None:

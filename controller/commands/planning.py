@@ -1,19 +1,15 @@
-"""``plan``, ``promote`` and ``doctor``: what would happen, what should go on, and whether everything is here for it."""
+"""``plan`` and ``promote``: what would happen next in an environment, and what goes on to the one after it."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import shutil
-import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
-from functools import partial
 
 from controller import assemble
+from controller.branch import unreleasable
 from controller.commands.exits import DONE, NO, PERSON
-from controller.errors import Refused, SetAside, Trouble
-from controller.fleets.nodes import NodeFleet
+from controller.errors import Refused, SetAside
 from controller.keys import commit_key
 from controller.model import Release
 from controller.plan import Ground, Plan
@@ -22,19 +18,19 @@ from controller.site import Site
 from controller.sources.commits import NotNeeded
 from controller.sources.releases import owned_by
 from controller.standing import Standing, fold
-from environments import Environment
+from environments import BadEnvironment, Environment
 
 
 def plan(args: argparse.Namespace, site: Site) -> int:
     """Print what the controller would start next in one environment; starts nothing."""
     name = site.require(args.environment)
     parts = assemble.shared(site)
-    standing = fold(assemble.open_ledger(site, name).rows())
+    standing = fold(assemble.history(site, name))
     environment = assemble.policy(parts, name, standing)
     head = parts.git.heads().get(environment.branch)
     if head is None:
         raise Refused(f"planning {name}", f"the repository has no branch {environment.branch}", "Push one to begin.")
-    release = parts.releases.release(environment, head)
+    release = assemble.wanted(parts, environment, head)
     found = planned(parts, site, environment, standing, release)
     if args.json:
         print(json.dumps(plan_json(name, release, standing, found), indent=2))
@@ -43,9 +39,7 @@ def plan(args: argparse.Namespace, site: Site) -> int:
     return PERSON if found.waits else DONE
 
 
-def planned(
-    parts: assemble.Shared, site: Site, environment: Environment, standing: Standing, release: Release
-) -> Plan:
+def planned(parts: assemble.Shared, site: Site, environment: Environment, standing: Standing, release: Release) -> Plan:
     for app in release.apps.values():
         parts.artifacts.ensure(app)
     outputs = site.outputs(environment.name)
@@ -100,7 +94,7 @@ def promote(args: argparse.Namespace, site: Site) -> int:
     """Commit the source branch's tree, with the target's own files, to the target's branch."""
     source, target = site.require(args.source), site.require(args.target)
     parts = assemble.shared(site)
-    names = {name: fold(assemble.open_ledger(site, name).rows()) for name in (source, target)}
+    names = {name: fold(assemble.history(site, name)) for name in (source, target)}
     to = assemble.policy(parts, target, names[target])
     if to.promotes_from != source:
         said = f"it promotes from {to.promotes_from or 'nowhere'}"
@@ -130,7 +124,10 @@ def promote(args: argparse.Namespace, site: Site) -> int:
 def proven(parts: assemble.Shared, source: str, branch: str, standing: Standing) -> None:
     """Only what was promoted there goes on. Raises Refused when the branch asks for anything else."""
     head = parts.git.fetch(branch)
-    wants = parts.releases.release(parts.releases.environment(source, head), head)
+    try:
+        wants = parts.releases.release(parts.releases.environment(source, head), head)
+    except (BadEnvironment, Refused) as no:
+        raise Refused(f"promoting {source}", unreleasable(branch, head, no)) from no
     unproven = [
         app for app, release in wants.apps.items()
         if (promoted := standing.promoted.get(app)) is None or promoted.digest != release.digest
@@ -138,67 +135,3 @@ def proven(parts: assemble.Shared, source: str, branch: str, standing: Standing)
     if unproven:
         said = f"{', '.join(unproven)} of {source}'s newest commit {head[:7]} is not promoted there"
         raise Refused(f"promoting {source}", said, f"See turnabout status {source}; promote it when it is.")
-
-
-def doctor(args: argparse.Namespace, site: Site) -> int:
-    """Try everything that a controller of this site needs, and say of each how it does."""
-    results = [(name, *tried(probe)) for name, probe in examinations(site)]
-    if args.json:
-        findings = [{"what": name, "good": good, "said": said} for name, good, said in results]
-        print(json.dumps({"schema": "turnabout/doctor/1", "findings": findings}, indent=2))
-    else:
-        for name, good, said in results:
-            print(f"{'ok ' if good else 'NO '} {name:24} {said}")
-    return DONE if all(good for _, good, _ in results) else NO
-
-
-def tried(probe: Callable[[], str]) -> tuple[bool, str]:
-    try:
-        return True, probe()
-    except Exception as error:  # whatever is wrong is what a doctor is asked for
-        return False, str(error) or type(error).__name__
-
-
-def examinations(site: Site) -> list[tuple[str, Callable[[], str]]]:
-    found: list[tuple[str, Callable[[], str]]] = [
-        ("python", lambda: sys.version.split()[0]),
-        ("git", lambda: shutil.which("git") or fail("there is no git on PATH; install it")),
-        ("repository", lambda: f"{len(assemble.repository(site).heads())} branches"),
-    ]
-    for name in site.environments:
-        found.append((f"{name} outputs", partial(declared, site, name)))
-        found.append((f"{name} ledger", partial(whole, site, name)))
-        found.append((f"{name} nodes", partial(reached, site, name)))
-    return found
-
-
-def fail(sentence: str) -> str:
-    raise LookupError(sentence)
-
-
-def declared(site: Site, name: str) -> str:
-    return f"{len(site.outputs(name).nodes)} nodes"
-
-
-def whole(site: Site, name: str) -> str:
-    ledger = assemble.open_ledger(site, name)
-    broken = ledger.broken_at()
-    if broken is not None:
-        fail(f"row {broken} does not follow from the one before it: the file was changed by hand or damaged")
-    return f"{len(ledger.rows())} rows, every hash follows"
-
-
-def reached(site: Site, name: str) -> str:
-    parts, outputs = assemble.shared(site), site.outputs(name)
-    fleet = NodeFleet(outputs, assemble.transport(outputs), parts.artifacts, parts.clock)
-    silent = []
-    for node in outputs.nodes:
-        try:
-            fleet.observe(node.name)
-        except Trouble as trouble:
-            silent.append(str(trouble))
-    if silent:
-        fail("; ".join(silent))
-    return f"{len(outputs.nodes)} answer"
-
-

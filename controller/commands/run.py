@@ -30,7 +30,7 @@ def run(args: argparse.Namespace, site: Site) -> int:
     failed: list[str] = []
     with ExitStack() as stack:
         for name in site.environments:
-            stack.enter_context(Leadership(site.state / name / "leader.lock"))
+            stack.enter_context(Leadership(site.leader(name)))
         parts = assemble.shared(site)
         notifier = LogNotifier(parts.clock.utc, sys.stderr, as_json=not sys.stderr.isatty())
         loops = []

@@ -56,7 +56,10 @@ def environment(overview: Overview, g: Glyphs) -> Iterator[RenderableType]:
     led = "no controller has led it yet"
     if overview.led_at is not None:
         led = f"generation {overview.generation}, led since {words.day(overview.led_at)}"
-    yield Text.assemble((overview.environment, "bold"), (f"  {led}", "quiet"))
+    if overview.standstill.led is False:
+        yield Text.assemble((overview.environment, "bold"), (f"  {words.unled(overview.standstill)}", "warn"))
+    else:
+        yield Text.assemble((overview.environment, "bold"), (f"  {led}", "quiet"))
     running = table("app", "commit", "subject", "since", wide="subject")
     running.show_header = False
     for one in overview.running:
@@ -69,6 +72,8 @@ def environment(overview: Overview, g: Glyphs) -> Iterator[RenderableType]:
             Text(since, "quiet"),
         )  # fmt: skip
     yield Padding(running, (0, 0, 0, 2)) if overview.running else Text("  nothing was rolled out yet", "quiet")
+    for why in words.blocks(overview.standstill):
+        yield Padding(Text(why, "warn"), (0, 0, 0, 2))
     yield from goings_on(overview, g)
 
 
@@ -202,7 +207,8 @@ def kept(calls: Sequence[Mapping[str, Any]], logs: Mapping[str, Sequence[str]], 
         )  # fmt: skip
     sections: list[RenderableType] = [drawn] if calls else [Text("No failing call was kept.", "quiet")]
     for node, lines in sorted(logs.items()):
-        sections += ["", Text(f"the last lines that {node} logged", "head"), *(Text(line, "quiet") for line in lines)]
+        title = Text(f"the last lines that the candidate logged on {node}", "head")
+        sections += ["", title, *(Text(line, "quiet") for line in lines)]
     return shown(Group(*sections), g)
 
 

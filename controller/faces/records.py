@@ -98,6 +98,12 @@ def overview_json(overview: Overview) -> dict[str, Any]:
             "sentence": story.sentence,
             "after": story.after,
         },
+        "led": overview.standstill.led,
+        "last_row_at": utc(overview.standstill.last_at),
+        "blocked": [
+            {"about": one.about, "commit": one.commit, "since": utc(one.since), "why": one.why}
+            for one in overview.standstill.blocked
+        ],
         "hold": hold_json(overview.hold),
         "quarantine": [*quarantine_json(overview.quarantine)],
         "ledger": {"last_row": overview.last_row, "hash": overview.hash},

@@ -13,15 +13,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from controller.faces import plain, screen, small
+from controller.faces import plain, screen, small, words
 from controller.faces.terminal import ASCII, UNICODE, Glyphs, shown
 from controller.model import Phase
+from controller.overview import standstill
 from controller.rows import Row
-from controller.story import Story
+from controller.story import Standstill, Story
 from controller.telling import newest, tell
 
 DONE, NO, PERSON, INTERRUPTED, FAILED = 0, 2, 3, 130, 1
@@ -43,9 +44,17 @@ EXIT = {
 }
 
 
-def exit_code(story: Story) -> int:
-    """What the end of a story means to a script."""
-    return EXIT.get(story.phase, FAILED)
+def exit_code(story: Story | None, still: Standstill | None = None) -> int:
+    """What a story's end means to a script; where the branch asks for more and is not heard, a person is needed."""
+    if still is not None and still.blocked and (story is None or story.over):
+        return PERSON
+    return EXIT.get(story.phase, FAILED) if story is not None else FAILED
+
+
+def standing_still(still: Standstill) -> list[str]:
+    """What keeps everything from going on, a sentence each."""
+    led = [f"{still.environment}: {words.unled(still)}"] if still.led is False else []
+    return [*led, *words.blocks(still)]
 
 
 def chosen(console: Console, env: Mapping[str, str], asked: str | None = None) -> str:
@@ -82,6 +91,8 @@ class Watch:
     style: str | None = None
     ascii: bool = False
     timeout: float | None = None
+    led: Callable[[], bool | None] = lambda: None
+    """Whether a controller leads the environment; None where nobody can look."""
     forever: bool = False
     """Stay when a rollout is over, and show the next one."""
     utc: Callable[[], float] = time.time
@@ -98,15 +109,18 @@ class Watch:
             print("turnabout watch left; it only looked, whatever is going on goes on.", file=sys.stderr)
             return INTERRUPTED
 
-    def stories(self) -> Iterator[Story | None]:
-        """The story a few times a second, until there is nothing more to see; None while nothing was rolled out."""
+    def stories(self) -> Iterator[tuple[Story | None, Standstill]]:
+        """The story, and what keeps it from going on, a few times a second, until all is seen.
+
+        The story is None while nothing was rolled out.
+        """
         reader, began = Reader(self.rows_after), self.utc()
         over_since: float | None = None
         while True:
             rows, now = reader.read(), self.utc()
             number = self.number if self.number is not None else newest(rows)
             story = tell(rows, number, now) if number is not None else None
-            yield story
+            yield story, standstill(self.environment, rows, now, self.led())
             if story is not None and ended(story) and not self.forever:
                 over_since = now if over_since is None else over_since
                 if not owes_git(story) or now - over_since >= GIT_PATIENCE:
@@ -116,27 +130,33 @@ class Watch:
             self.pause(1 / FRAMES)
 
     def draw(self, style: str, g: Glyphs) -> int:
-        story = None
+        story, still = None, None
         with self.live() as live:
-            for story in self.stories():
-                live.update(self.frame(story, style, g), refresh=True)
-        return exit_code(story) if story is not None else FAILED
+            for story, still in self.stories():
+                live.update(self.frame(story, style, g, standing_still(still)), refresh=True)
+        return exit_code(story, still)
 
     @contextmanager
     def live(self) -> Iterator[Live]:
         with Live(console=self.console, auto_refresh=False, transient=False, vertical_overflow="crop") as live:
             yield live
 
-    def frame(self, story: Story | None, style: str, g: Glyphs) -> RenderableType:
+    def frame(self, story: Story | None, style: str, g: Glyphs, still: Sequence[str] = ()) -> RenderableType:
+        said = [shown(Text(sentence, "warn"), g) for sentence in still]
         if story is None:
             waiting = f"{self.environment}: nothing was rolled out yet. Ctrl-C leaves."
-            return shown(Text(waiting, "quiet"), g)
-        fits = self.console.width >= screen.COLUMNS and self.console.height > screen.ROWS
-        return screen.full(story, g) if style == FULL and fits else small.compact(story, g)
+            return Group(*said, shown(Text(waiting, "quiet"), g))
+        rows = screen.ROWS + sum(len(self.console.render_lines(line)) for line in said)
+        fits = self.console.width >= screen.COLUMNS and self.console.height > rows
+        return Group(*said, screen.full(story, g) if style == FULL and fits else small.compact(story, g))
 
     def print_lines(self, g: Glyphs) -> int:
-        printed, spoke_at, story = 0, self.utc(), None
-        for story in self.stories():
+        printed, spoke_at, story, still = 0, self.utc(), None, None
+        told: set[str] = set()
+        for story, still in self.stories():
+            stands = {one.why: line for one, line in zip(still.blocked, words.blocks(still), strict=True)}
+            self.say([" ".join(line.split()) for why, line in stands.items() if why not in told])
+            told |= stands.keys()
             if story is None:
                 continue
             fresh = [*plain.lines(story, printed, g)]
@@ -145,10 +165,11 @@ class Watch:
             if fresh:
                 spoke_at, printed = self.utc(), max(printed, story.last_row)
                 self.say(fresh)
-        if story is None:
-            return FAILED
-        self.say([plain.outcome(story, g)])
-        return exit_code(story)
+        if still is not None and still.led is False:
+            self.say([f"{self.environment}: {words.unled(still)}"])
+        if story is not None:
+            self.say([plain.outcome(story, g)])
+        return exit_code(story, still)
 
     def say(self, lines: Sequence[str]) -> None:
         for line in lines:

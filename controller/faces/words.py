@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from controller.model import Outcome, Phase
-from controller.story import LAST_GOOD, Judged, Story
+from controller.story import LAST_GOOD, Judged, Standstill, Story
 from controller.verdict import count, percent, rate
 
 PROOF = 99_999.0
@@ -99,6 +99,19 @@ def check_name(story: Story, judged: Judged) -> str:
 
 def zone_name(story: Story, app: str, zone: str) -> str:
     return zone if len(story.rollout.lanes) == 1 else f"{app} {zone}"
+
+
+def unled(still: Standstill) -> str:
+    """That nobody is there to move anything, and what that means."""
+    if still.last_at is None:
+        return "nothing was ever led here; turnabout run starts a controller"
+    since = f"last row {ago(still.last_at, still.at)} ago"
+    return f"no controller leads it ({since}): nothing moves and orders wait; turnabout run starts one"
+
+
+def blocks(still: Standstill) -> list[str]:
+    """Why what the branch asks for is not looked at, and since when."""
+    return [f"{one.why.strip()}\n(since {day(one.since)}, {ago(one.since, still.at)} ago)" for one in still.blocked]
 
 
 def promised(story: Story) -> str:

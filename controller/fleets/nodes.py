@@ -46,8 +46,8 @@ class NodeFleet:
         with answers.reading("the probe", node):
             return bool(answer["probe"]["works"])
 
-    def last_words(self, node: str, app: str) -> tuple[str, ...]:
-        answer = self._run(node, ("logs", "--lines", "50"), None, COMMAND_SECONDS)
+    def last_words(self, node: str, digest: str) -> tuple[str, ...]:
+        answer = self._run(node, ("logs", "--lines", "50", "--of", digest), None, COMMAND_SECONDS)
         with answers.reading("the log", node):
             return tuple(str(line) for line in answer["lines"])
 

@@ -11,6 +11,7 @@ import json
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -137,6 +138,28 @@ class _Asking:
             raise Unreachable(what, str(error), "Check the disk; actions toward last good go on.") from error
 
 
+TRIES, PAUSE = 10, 0.02
+"""A look whether somebody leads holds the lock for a moment: whoever wants to lead tries for longer than that."""
+
+
+def leader(path: Path) -> str | None:
+    """The pid of the process that leads, or None where none does: believed only while it holds the lock.
+
+    Raises Unreachable where nobody may look.
+    """
+    try:
+        with path.open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read(64).strip() or "unknown"
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Unreachable(f"looking who leads by {path}", error.strerror or str(error), "Look as its owner.") from error
+    return None
+
+
 class Leadership:
     """The right to move an environment's rollouts: held by one process, given up when it ends, however it ends."""
 
@@ -147,14 +170,12 @@ class Leadership:
     def __enter__(self) -> Self:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not taken(file):
             holder = os.read(file, 64).decode(errors="replace").strip() or "unknown"
             os.close(file)
             raise Conflict(
                 str(self._path.parent), f"the controller with pid {holder} leads it", "Stop that one first, or use it."
-            ) from None
+            )
         os.ftruncate(file, 0)
         os.write(file, f"{os.getpid()}\n".encode())
         self._file = file
@@ -164,6 +185,19 @@ class Leadership:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def taken(file: int) -> bool:
+    """Whether the lock is ours now."""
+    for left in reversed(range(TRIES)):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if left:
+                time.sleep(PAUSE)
+        else:
+            return True
+    return False
 
 
 class Spool:

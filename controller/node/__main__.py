@@ -46,10 +46,11 @@ def probe(root: str, given: Json) -> Json:
 
 
 def logs(root: str, given: Json) -> Json:
-    from .logs import last_lines
+    from .logs import last_lines, lines_of
     from .node import Node
 
-    return {"lines": last_lines(Node(root).log, given["lines"])}
+    log, lines = Node(root).log, given["lines"]
+    return {"lines": last_lines(log, lines) if given["of"] is None else lines_of(log, given["of"], lines)}
 
 
 def serve(root: str, given: Json) -> Json:

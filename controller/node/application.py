@@ -126,6 +126,7 @@ class Application:
             pid = spawn(argv, out, env=env, cwd=place / "tree")
         finally:
             os.close(out)
+        logs.keep_starts(node.log, [*logs.starts(node.log), (begin, manifest["release"])])
         stop, where = float(manifest["stop_seconds"]), (url.hostname or node.facts["bind"], url.port or 80, path)
         return Running(manifest["release"], pid, stop, where, begin, time.monotonic())
 

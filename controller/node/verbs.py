@@ -85,11 +85,13 @@ ORDERS: dict[str, tuple[str, tuple[Argument, ...]]] = {
 VERBS = ORDERS | {
     "stage": ("take a release from a tar on stdin", (Argument("digest", digest),)),
     "probe": ("try the application's round trip from outside it", ()),
-    "logs": ("the last lines of the application", (Argument("--lines", int, default=50),)),
+    "logs": ("the last lines of the application", (
+        Argument("--lines", int, default=50), Argument("--of", digest, "only what this release wrote", default=None),
+    )),
     "gc": ("remove releases nobody can need", ()),
     "serve": ("hold the promises (started by supervise)", (Argument("--heartbeat", int, default=None),)),
     "supervise": ("start the balancer and serve, and watch over them", ()),
-}
+}  # fmt: skip
 
 
 def quick(words: Sequence[str]) -> tuple[str, str, Json] | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from controller import rows
 from controller.model import Phase, Rollout
 from infra.local.servers import ServerMissing, find_git_daemon, find_haproxy
 from tests.integration import toy
@@ -56,6 +57,20 @@ def seen(place: Place, commit: str) -> None:
     wait(f"{commit[:7]} is seen", lambda: place.chronicle.read().seen_at(commit))
 
 
+def squeezed(text: str) -> str:
+    return " ".join(text.split())
+
+
+def status_says(place: Place, sentence: str) -> int:
+    """The exit code of ``status`` as soon as it says ``sentence``."""
+
+    def look() -> int | None:
+        code, said = place.turnabout("status")
+        return code if sentence in squeezed(said) else None
+
+    return wait(f"status says {sentence}", look)
+
+
 def told(place: Place, event: str, what: str) -> str:
     return wait(f"{event}: {what}", lambda: next((s for s in reversed(place.told(event)) if what in s), None))
 
@@ -93,6 +108,7 @@ def test_a_deleted_branch_changes_nothing_and_is_told_once_and_comes_back(place:
     on_the_server(place, "update-ref", "-d", "refs/heads/one")
     gone = "The repository has no branch one any more: nothing changes here until somebody pushes it."
     told(place, "branch", gone)
+    assert status_says(place, gone) == 3
     assert place.run(place.node("bos-a")["running"], [name for name in place.nodes if name.startswith("bos")])
     on_the_server(place, "update-ref", "refs/heads/one", head)
     told(place, "branch", f"one is there again, at {head[:7]}.")
@@ -218,6 +234,27 @@ def merge_on_the_server(place: Place, branch: str) -> str:
     return merged
 
 
+def test_broken_toml_is_said_wherever_people_look_until_it_is_mended(place: Place) -> None:
+    before, rules = number(place), (place.clone / "environments" / "one.toml").read_text()
+    broken = place.commit("Break the rules", {}, one=f"{rules}[fleet\n")
+    line = rules.count("\n") + 1
+    problem = f"line {line}, column 7: this is not TOML: expected ']' at the end of a table declaration"
+    sentence = f"The head of one, {broken[:7]}, cannot be released: environments/one.toml: 1 problem - {problem}"
+    assert squeezed(told(place, "refused", broken[:7])).startswith(sentence)
+    assert status_says(place, sentence) == 3
+    for argv, code in (("watch", "one", "--once"), 3), (("watch", "one", "--plain"), 3), (("plan", "one"), 1):
+        found, said = place.turnabout(*argv)
+        assert (found, sentence in squeezed(said)) == (code, True), said
+
+    mended = place.commit("Mend them", {}, one=rules)
+    seen(place, mended)
+    wait("it is over", lambda: place.turnabout("status")[0] == 0)
+    written = [row.body for row in place.chronicle.read().rows if row.kind == rows.BLOCKED]
+    about = [(body["commit"], body["why"] is None) for body in written if body["about"] == "head"]
+    assert about[-2:] == [(broken, False), (broken, True)]
+    assert number(place) == before
+
+
 # ---- odd commits ----------------------------------------------------------------------------------------------------
 
 
@@ -243,7 +280,8 @@ def test_submodules_and_lfs_pointers_in_an_application_are_refused_by_name_and_n
     library = git(place.clone, "rev-parse", "HEAD")
     remedy = "Commit the file itself: a release holds all that it needs."
     begins = "cannot be released: building toy:"
-    told(place, "refused", f"Commit {library[:7]} {begins} apps/toy/lib is a submodule. {remedy}")
+    head = "The head of one,"
+    told(place, "refused", f"{head} {library[:7]}, {begins} apps/toy/lib is a submodule. {remedy}")
 
     git(place.clone, "rm", "--quiet", "--cached", "apps/toy/lib")
     film = Path(place.clone, "apps", "toy", "film")
@@ -252,7 +290,7 @@ def test_submodules_and_lfs_pointers_in_an_application_are_refused_by_name_and_n
     git(place.clone, "commit", "--quiet", "--message", "Show a film")
     place.push()
     shown = git(place.clone, "rev-parse", "HEAD")
-    told(place, "refused", f"Commit {shown[:7]} {begins} apps/toy/film is a pointer into Git LFS. {remedy}")
+    told(place, "refused", f"{head} {shown[:7]}, {begins} apps/toy/film is a pointer into Git LFS. {remedy}")
 
     git(place.clone, "reset", "--quiet", "--hard", good)
     place.push("--force")

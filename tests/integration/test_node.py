@@ -675,6 +675,17 @@ def test_logs_tell_the_last_lines(site: Site) -> None:
     assert site.verb("logs", "--lines", 2)[1]["lines"] == ["hello from old", "hello from new"]
 
 
+def test_logs_of_a_release_begin_with_its_own_start_and_end_with_the_next_one(site: Site) -> None:
+    site.activate(NEW, "r1", OLD)
+    site.serves(NEW)
+    assert site.verb("logs", "--of", NEW.digest)[1]["lines"] == ["hello from new"]
+    site.revert("r1")
+    site.serves(OLD)
+    assert site.verb("logs", "--of", NEW.digest)[1]["lines"] == ["hello from new"]
+    assert site.verb("logs", "--of", OLD.digest)[1]["lines"] == ["hello from old"]
+    assert site.verb("logs", "--of", "sha256:" + "0" * 64)[1]["lines"] == []
+
+
 def test_garbage_on_the_sockets_stops_nothing(site: Site) -> None:
     control = str(site.run / "control.sock")
     for words in (b"\n", b"[]\n", b'{"verb": "explode"}\n', b'{"verb": "confirm", "what": 1}\n', b"\xff\xfe\n"):

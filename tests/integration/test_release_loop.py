@@ -95,7 +95,7 @@ def test_a_first_release_waits_for_a_person_and_then_runs_everywhere(place: Plac
     code, said = place.turnabout("approve", "one", "--reason", "nothing to compare with")
     assert (code, said) == (
         0,
-        "one: approved; it starts as soon as every node is ready.\nWatch it: turnabout watch one\n",
+        "one: approved: it begins when every node is ready and nothing else keeps it.\nWatch it: turnabout watch one\n",
     )
     rollout = place.until(first, Phase.PROMOTED)
     assert rollout.why == "Every node runs it. No check found harm in 4 s."
@@ -334,7 +334,7 @@ def test_abort_in_flight_leaves_git_alone(place: Place) -> None:
     place.until(commit, Phase.WATCHING)
     code, said = place.turnabout("abort", "one", "--reason", "wrong customer list")
     assert code == 0
-    assert said.startswith("one: aborted: traffic off, then nodes back to last good; git stays as it is.\n")
+    assert said.startswith("one: asked: unless something else was decided first, traffic goes off, nodes go back, ")
     rollout = place.until(commit, Phase.HELD)
     assert rollout.why == "ann aborted it: wrong customer list"
     all_back(place, rollout)

@@ -205,7 +205,7 @@ def test_both_files_that_are_not_toml_are_named_with_their_line() -> None:
 
     assert complaints(files) == [
         "environments/base.toml: line 2: this is not UTF-8; save the file as UTF-8",
-        "environments/prod.toml: line 2: this is not TOML: cannot overwrite a value",
+        "environments/prod.toml: line 2, column 6: this is not TOML: cannot overwrite a value; the line is `a = 2`",
     ]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from controller import rows
 from controller.faces.records import history_json, overview_json, story_json
 from controller.overview import survey
 from controller.past import history
@@ -60,6 +61,7 @@ def statuses() -> Iterator[dict[str, Any]]:
     for make in tales.TALES.values():
         tale = make()
         tale.order(tale.t + 60, "hold", "the night shift", "the line is moving")
+        tale.write(rows.BLOCKED, {"about": "head", "commit": "abc", "since": tale.t0_at, "why": "It is no TOML."})
         yield overview_json(survey("prod", tale.written, tale.t0_at + 500))
 
 

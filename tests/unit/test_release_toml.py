@@ -146,7 +146,15 @@ def test_an_application_without_the_file_gets_one_sentence() -> None:
     assert len(caught.value.problems) == 1
 
 
-@pytest.mark.parametrize("content", [b"app = ", b"\xff\xfe"])
-def test_what_is_no_toml_is_said_to_be_none(content: bytes) -> None:
-    with pytest.raises(BadSpec, match="this is not TOML"):
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'data = "x"\napp = \n', "line 2, column 7: this is not TOML: invalid value; the line is `app =`"),
+        (b'app = """\n', 'line 1, column 10: this is not TOML: unterminated string; the line is `app = """`'),
+        (b"a = 1\nb = \xff\xfe", "line 2: this is not UTF-8; save the file as UTF-8"),
+    ],
+)
+def test_what_is_no_toml_is_told_by_its_line(content: bytes, said: str) -> None:
+    with pytest.raises(BadSpec) as caught:
         parse(content, "mqtt")
+    assert str(caught.value.problems[0]) == said

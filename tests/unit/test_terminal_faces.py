@@ -265,7 +265,7 @@ def test_what_was_kept_of_the_candidate_is_listed_call_by_call_and_line_by_line(
         "500",
         "12",
         "/readings/größe",
-        "the last lines that bos-a logged",
+        "the last lines that the candidate logged on bos-a",
         "KeyError",
     ):
         assert said in shown

@@ -1,0 +1,1 @@
+"""The smallest application that can be released: it greets, says when it is ready, and counts what it answers."""
