@@ -12,6 +12,9 @@ from controller.rows import Body
 from controller.standing import Blocked
 from environments import BadEnvironment, Environment
 
+LATE, SKEW = 86400.0, 60.0
+"""Of a commit that is older than the one or newer than the other when it is seen, nobody can say how quick that was."""
+
 Post = Callable[[Callable[[], None]], None]
 PATIENCE = 30.0
 """Seconds that a source may be silent before the ledger hears of it: most silences are shorter."""
@@ -124,3 +127,19 @@ def absent(branch: str) -> str:
 def unreleasable(branch: str, commit: str, no: Exception) -> str:
     """The sentence on a commit that asks for what cannot be released; what ``no`` says may take several lines."""
     return f"The head of {branch}, {commit[:7]}, cannot be released: {no}"
+
+
+def seen_after(committed_at: float, utc: float) -> float | None:
+    """How long a commit waited to be seen; None where its date is the future or long past, so that nobody can say."""
+    waited = utc - committed_at
+    return max(0.0, waited) if -SKEW <= waited <= LATE else None
+
+
+def seen_body(release: Release, utc: float) -> Body:
+    return {
+        "commit": release.commit,
+        "subject": release.subject,
+        "committed_at": release.committed_at,
+        "seen_s": seen_after(release.committed_at, utc),
+        "apps": {app: wanted.digest for app, wanted in release.apps.items()},
+    }

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 
 from controller import moments, rows
 from controller.acting import Acting
-from controller.branch import Branch, absent
+from controller.branch import Branch, absent, seen_body
 from controller.debts import Debt, Debts
 from controller.decide import LOOK, decide, take_over, watch_end
 from controller.errors import Refused, Trouble, Unreachable
@@ -28,14 +28,11 @@ from controller.plan import Ground, Plan, plan
 from controller.ports import Artifacts, Clock, Crowd, Fleet, Ledger, Metrics, Notifier, Source
 from controller.querying import Querying
 from controller.record import Record
+from controller.rounds import Rounds
 from controller.rows import Body
 from controller.samples import Answer, Sample
 from environments import BadEnvironment, Environment
 
-PROBE_EVERY = 2.0
-"""Seconds between two round trips of an application's probe: each is a process of its own on a node."""
-LATE, SKEW = 86400.0, 60.0
-"""Of a commit that is older than the one or newer than the other when it is seen, nobody can say how quick that was."""
 FIRST_LOOK = 3.0
 """Seconds a starting controller gives its nodes to answer before it takes over with what it has seen."""
 
@@ -67,13 +64,11 @@ class EnvironmentLoop:
         self._heard: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._record = Record(parts.ledger, parts.spool)
         self._looking = Looking()
+        self._rounds = Rounds(parts.fleet, self._looking, parts.pool, self._clock, self._heard.put)
         self._branch = Branch(parts.source, parts.artifacts, parts.pool, self._clock, self._heard.put)
         self._acting = Acting(parts.fleet, parts.pool, self._clock, self._answered)
         self._querying = Querying(parts.metrics, parts.pool, self._clock, self._told_outside)
         self._debts = Debts(parts.source, parts.pool, self._clock, self._paid, self._git_failed)
-        self._observing: set[str] = set()
-        self._observed_at: dict[str, float] = {}
-        self._probed_at: dict[str, float] = {}
         self._troubles: dict[str, str] = {}
         self._written: set[tuple[int, str]] = set()
         self._told: dict[str, str] = {}
@@ -100,10 +95,9 @@ class EnvironmentLoop:
         """Read the ledger, look at every node once, and take over with a generation that none of them has seen."""
         history = self._record.read()
         self._written = {(r.body["rollout"], r.body["moment"]) for r in history if r.kind == rows.MOMENT}
-        for node in self._parts.nodes:
-            self._observe(node)
+        self._rounds.observe(self._parts.nodes, 0.0)
         deadline = self._clock.now() + FIRST_LOOK
-        while self._observing and self._clock.now() < deadline:
+        while self._rounds.under_way and self._clock.now() < deadline:
             self._wait(deadline)
         seen = [app.generation for view in self._looking.views.values() for app in view.apps.values()]
         self._record.generation = max([self._record.standing.generation, *seen]) + 1
@@ -125,7 +119,7 @@ class EnvironmentLoop:
         """
         now = self._clock.now()
         wake, away = now + LOOK, self._reread()
-        self._gather(now)
+        self._gather()
         with suppress(Unreachable):
             self._note_seen()
             self._note_blocked()
@@ -195,7 +189,7 @@ class EnvironmentLoop:
 
     # ---- gathering ------------------------------------------------------------------------------------------------
 
-    def _gather(self, now: float) -> None:
+    def _gather(self) -> None:
         self._branch.ask(self._environment)
         branch, head = self._environment.branch, self._branch.head
         if self._branch.trouble is not None:
@@ -212,12 +206,9 @@ class EnvironmentLoop:
         if self._branch.refused is not None:
             self._tell("refused", self._branch.refused)
         rollout = self._record.standing.open_rollout
-        period = LOOK if rollout is not None else 2 * LOOK
-        for node in self._parts.nodes:
-            if node not in self._observing and now - self._observed_at.get(node, 0.0) >= period:
-                self._observe(node)
+        self._rounds.observe(self._parts.nodes, LOOK if rollout is not None else 2 * LOOK)
         if rollout is not None and rollout.phase in IN_FLIGHT:
-            self._probe(rollout, now)
+            self._rounds.probe(rollout)
             self._querying.ask(rollout)
 
     def _note_seen(self) -> None:
@@ -265,21 +256,6 @@ class EnvironmentLoop:
             return ()
         return self._looking.look(rollout, now)
 
-    def _observe(self, node: str) -> None:
-        self._observing.add(node)
-        self._observed_at[node] = self._clock.now()
-        self._parts.pool.submit(self._observe_one, node)
-
-    def _observe_one(self, node: str) -> None:
-        """In a pool thread: what a node says; a silent one is noticed by its age, not here."""
-        try:
-            seen = self._parts.fleet.observe(node)
-            self._heard.put(lambda: self._looking.observed(seen))
-        except Trouble:
-            return
-        finally:
-            self._heard.put(lambda: self._observing.discard(node))
-
     def _synthetic(self) -> dict[str, tuple[Synthetic, float]]:
         """The synthetic requests that the environment wants, to what was promoted: steady, so that a past exists."""
         promoted, fleets = self._record.standing.promoted, self._environment.fleets
@@ -289,30 +265,6 @@ class EnvironmentLoop:
             for app, rate in rates.items()
             if app in promoted
         }
-
-    def _probe(self, rollout: Rollout, now: float) -> None:
-        """Try the round trip from outside, for each application on one canary and on one control node at a time."""
-        for lane in rollout.lanes:
-            if now - self._probed_at.get(lane.app, 0.0) < PROBE_EVERY:
-                continue
-            self._probed_at[lane.app] = now
-            for nodes, digest in ((lane.canaries, lane.candidate.digest), (lane.controls, lane.base_digest)):
-                serving = [node for node in nodes if self._serves(node, lane.app, digest)]
-                if serving:
-                    node = min(serving, key=lambda node: self._looking.probe_rank(node, self._probed_at.get(node, 0.0)))
-                    self._probed_at[node] = now
-                    self._parts.pool.submit(self._probe_one, node, lane.app)
-
-    def _serves(self, node: str, app: str, digest: str | None) -> bool:
-        view = self._looking.views.get(node)
-        return view is not None and app in view.apps and view.apps[app].serves and view.apps[app].running == digest
-
-    def _probe_one(self, node: str, app: str) -> None:
-        try:
-            works = self._parts.fleet.probe(node, app)
-        except Trouble:
-            return  # could not look: the node's silence is judged elsewhere
-        self._heard.put(lambda: self._looking.probed(node, works))
 
     def _told_outside(self, number: int, app: str, check: str, answer: Answer) -> None:
         """From a pool thread: what a metrics server answered."""
@@ -333,7 +285,7 @@ class EnvironmentLoop:
         """From a pool thread: what a node said to an action."""
 
         def hear() -> None:
-            self._observed_at[action.node] = 0.0
+            self._rounds.soon(action.node)
             if isinstance(answer, Trouble):
                 self._troubles[action.node] = str(answer)
                 if isinstance(action, Stage) and isinstance(answer, Refused):
@@ -470,19 +422,3 @@ def event_of(before: Rollout, after: Rollout) -> str:
 def owes(did: str, number: int) -> str:
     """What is told of a debt to git is told by this name."""
     return f"git {did} {number}"
-
-
-def seen_after(committed_at: float, utc: float) -> float | None:
-    """How long a commit waited to be seen; None where its date is the future or long past, so that nobody can say."""
-    waited = utc - committed_at
-    return max(0.0, waited) if -SKEW <= waited <= LATE else None
-
-
-def seen_body(release: Release, utc: float) -> Body:
-    return {
-        "commit": release.commit,
-        "subject": release.subject,
-        "committed_at": release.committed_at,
-        "seen_s": seen_after(release.committed_at, utc),
-        "apps": {app: wanted.digest for app, wanted in release.apps.items()},
-    }
