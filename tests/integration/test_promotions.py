@@ -486,3 +486,16 @@ def test_the_forge_may_merge_what_the_controller_set_aside(signed: Signed) -> No
     merge = signed.merges("turnabout/revert-prod-r41", signed.forge)
     signed.line.takes("prod", merge)
     assert re.search("item {number}", git(signed.line.repository, "show", "prod:apps/toy/answer.py"))
+
+
+def test_a_head_that_cannot_be_released_is_named_instead_of_promoted(
+    line: Line, turnabout: Callable[..., tuple[int, str]]
+) -> None:
+    good = line.ann.commits("Answer", "dev", **{ANSWER: line.answers("odd item")})
+    promoted_in(line, "dev", good)
+    before = git(line.repository, "rev-parse", "stage")
+    broken = line.ann.commits("Break the rules", "dev", environments__dev_toml="[fleet\n")
+    problem = "line 1, column 7: this is not TOML: expected ']' at the end of a table declaration; the line is `[fleet`"
+    named = f"The head of dev, {broken[:7]}, cannot be released: environments/dev.toml: 1 problem\n  - {problem}.\n"
+    assert turnabout("promote", "dev", "stage") == (1, f"promoting dev: {named}")
+    assert git(line.repository, "rev-parse", "stage") == before

@@ -6,6 +6,7 @@ test begins from what the one before left promoted. What goes wrong around the l
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import sqlite3
@@ -109,6 +110,21 @@ def test_a_first_release_waits_for_a_person_and_then_runs_everywhere(place: Plac
 # ---- measured harm --------------------------------------------------------------------------------------------------
 
 
+def kept(place: Place, rollout: Rollout) -> None:
+    """The failing calls stand in their order at the time of the day when they were made, beside the candidate's log."""
+    command = ("show", f"one/{rollout.number}", "--samples", "errors", "--json")
+    found = wait("the log is kept", lambda: (said := json.loads(place.turnabout(*command)[1]))["logs"] and said)
+    story = json.loads(place.turnabout("show", f"one/{rollout.number}", "--json")[1])
+    at = [call["at"] for call in found["calls"]]
+    assert len(at) > 3
+    assert at == sorted(at)
+    assert story["t0"] <= at[0] <= at[-1] <= story["at"]
+    [(node, lines)] = found["logs"].items()
+    assert node == "bos-a"
+    assert any("odd numbers only" in line for line in lines)
+    assert not any(line.startswith("serving") and candidate(rollout) not in line for line in lines)
+
+
 def test_harm_goes_back_and_git_says_so_and_the_same_bits_are_not_tried_again_until_somebody_asks(place: Place) -> None:
     bad = place.change("Answer odd numbers", toy.harm("one"))
     rollout = place.until(bad, Phase.REVERTED)
@@ -134,6 +150,7 @@ def test_harm_goes_back_and_git_says_so_and_the_same_bits_are_not_tried_again_un
     assert asked.code == 0, asked.err
     assert place.turnabout("watch", "one", "--once")[0] == 2
 
+    kept(place, rollout)
     again = place.change("Answer odd numbers all the same", toy.harm("one"))
     said = waits(place, "toy", f"{again[:7]} waits: quarantined")
     lifts = f"which only {again_by('quarantine clear', place, candidate(rollout))} lifts"
@@ -462,8 +479,12 @@ def test_a_second_controller_refuses(place: Place) -> None:
 
 def test_reading_and_planning_beside_a_running_controller(place: Place) -> None:
     code, said = place.turnabout("doctor")
-    assert code == 0, said
-    assert [line[:3] for line in said.splitlines()] == ["ok "] * len(said.splitlines())
+    [wrong] = [line for line in said.splitlines() if line.startswith("NO")]
+    assert (code, wrong.split()[1:3]) == (2, ["one", "database"]), "which nobody has brought up here"
+    assert wrong.endswith(": connection refused. Bring the platform up, or what ended of it")
+    assert f"ok  one controller           leads, pid {place.process.pid}\n" in said  # type: ignore[union-attr]  # it runs
+    for line in ("keys                     build.key", "one outputs              5 nodes, which trust builder-"):
+        assert f"ok  {line}" in said
     assert "5 answer" in said
     code, said = place.turnabout("plan", "one")
     assert (code, said.splitlines()[-1]) == (0, "  nothing to do: it runs what its branch wants")
