@@ -27,7 +27,7 @@ from controller.loop import Parts
 from controller.model import Phase
 from controller.ports import Ledger
 from controller.rows import Body, Row
-from environments import Environment, Freeze
+from environments import Environment
 from tests.faults.breaking import children, no_room, supervisor
 from tests.faults.ends import base, boottime, candidate, ends, first_promoted, git_agrees, pending_because
 from tests.integration import toy
@@ -353,19 +353,21 @@ class MovedClock(BootClock):
 
 def test_a_freeze_window_ends_what_is_in_flight_and_lets_nothing_start_until_it_is_over(place: Place) -> None:
     clock = MovedClock(datetime(2026, 12, 23, 12, tzinfo=UTC))
-    window = Freeze("year end", "0 0 24 12 *", 24 * 9, "UTC")
+    window = '[[freeze]]\nname = "year end"\ncron = "0 0 24 12 *"\nhours = 216\ntimezone = "UTC"\n'
 
     def changed(environment: Environment, parts: Parts) -> tuple[Environment, Parts]:
-        return replace(environment, freezes=(window,)), replace(parts, clock=clock)
+        return environment, replace(parts, clock=clock)
 
     with place.controller(changed) as notes:
+        place.rules_of(place.commit("No release at year end", {}, two=f'branch = "two"\n{TOY}{window}'))
         commit = place.change("Before the year ends", toy.good("year end"))
         rollout = place.until(commit, Phase.WATCHING)
         clock.ahead += 24 * 3600
         held = place.reaches(rollout.number, Phase.HELD)
         assert held.why == "The freeze window 'year end' has begun."
         assert place.run(base(rollout))
-        said = f"toy {commit[:7]} waits: the freeze window 'year end' is open"
+        opens = "turnabout approve lets it begin all the same"
+        said = f"toy {commit[:7]} waits: the freeze window 'year end' is open; {opens}"
         wait("it says why", lambda: ("toy", said) in notes.said)
         assert place.head() == commit
         clock.ahead += 24 * 3600 * 10

@@ -206,6 +206,10 @@ class Place:
 
     # ---- what is seen
 
+    def rules_of(self, commit: str) -> None:
+        """Wait until what a commit states as rules, and nothing else, is in force."""
+        wait(f"the rules of {commit[:7]}", lambda: self.chronicle.read().standing.policy == commit)
+
     def rollout(self, commit: str) -> Rollout | None:
         return self.chronicle.read().rollout(commit)
 

@@ -386,14 +386,9 @@ timezone = "UTC"
 """
 
 
-def rules_of(place: Place, commit: str) -> None:
-    """Wait until what a commit states as rules, and nothing else, is in force."""
-    wait(f"the rules of {commit[:7]}", lambda: place.chronicle.read().standing.policy == commit)
-
-
 def test_a_freeze_window_stops_everything_but_the_one_commit_that_a_person_lets_through(place: Place) -> None:
     newest_promoted(place)
-    rules_of(place, place.commit("Freeze for the fair", {}, one=FROZEN))
+    place.rules_of(place.commit("Freeze for the fair", {}, one=FROZEN))
     commit = place.change("Mend the pump", toy.good("mended"))
     said = "the freeze window 'the fair' is open; turnabout approve lets it begin all the same"
     assert waits(place, "toy", "freeze window").endswith(said)
@@ -405,7 +400,7 @@ def test_a_freeze_window_stops_everything_but_the_one_commit_that_a_person_lets_
     assert place.rollout(later) is None, "one approval, one commit"
     assert place.turnabout("approve", "one", "--reason", "it rusts")[0] == 0
     place.until(later, Phase.PROMOTED)
-    rules_of(place, place.commit("Thaw", {}, one=f'branch = "one"\n{ONE}'))
+    place.rules_of(place.commit("Thaw", {}, one=f'branch = "one"\n{ONE}'))
     after = place.change("Back to usual", toy.good("as usual"))
     assert place.until(after, Phase.PROMOTED).window is None
 
