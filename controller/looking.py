@@ -42,6 +42,8 @@ class Looking:
         self.harmed = Harmed()
         self._before: dict[str, Telemetry] = {}
         self._probes: dict[str, bool] = {}
+        self._failed_at: dict[str, float] = {}
+        """Node to when its probe failed, until the node answers again: one that is gone has failed no probe."""
         self._answers: dict[tuple[str, str], Answer] = {}
         self._number = 0
         self.looked_at = 0.0
@@ -59,8 +61,22 @@ class Looking:
                 view = replace(view, weights=weights, weights_at=at)
             self.views[view.node] = view
 
-    def probed(self, node: str, works: bool) -> None:
-        self._probes[node] = works
+    def probed(self, node: str, works: bool, at: float) -> None:
+        if works:
+            self._probes[node] = True
+            self._failed_at.pop(node, None)
+        else:
+            self._failed_at[node] = at
+
+    def _probed(self) -> dict[str, bool]:
+        """What the probes say since the look before, of nodes that are there."""
+        for node, at in tuple(self._failed_at.items()):
+            view = self.views.get(node)
+            if view is not None and view.received_at > at:
+                self._probes[node] = False
+                del self._failed_at[node]
+        probes, self._probes = self._probes, {}
+        return probes
 
     def told(self, number: int, app: str, check: str, answer: Answer) -> None:
         """What a metrics server answered to a check of rollout ``number``."""
@@ -70,13 +86,13 @@ class Looking:
     def probe_rank(self, node: str, probed_at: float) -> tuple[bool, float]:
         """Which node is probed next: one whose last probe failed, to be sure of it, else the one that waits longest."""
         failed = any(state.probes_failed.get(node, 0) for state in self.judgements.values())
-        return not (failed or self._probes.get(node) is False), probed_at
+        return not (failed or self._probes.get(node) is False or node in self._failed_at), probed_at
 
     def begin(self, rollout: Rollout, history: Sequence[rows.Row] = ()) -> None:
         """Judge ``rollout`` from here on; ``history`` holds the samples an earlier controller took of it."""
         self._number = rollout.number
         self.judgements = {lane.app: Judgement() for lane in rollout.lanes}
-        self.harmed, self._probes, self._answers = Harmed(), {}, {}
+        self.harmed, self._probes, self._failed_at, self._answers = Harmed(), {}, {}, {}
         self._before = dict(self.telemetry)
         for row in history:
             if row.kind == rows.SAMPLE and row.body["rollout"] == rollout.number:
@@ -99,16 +115,17 @@ class Looking:
         """One sample of each application since the last look, folded into the evidence."""
         if rollout.number != self._number:
             self.begin(rollout)
+        probes = self._probed()
         looks = tuple(samples.sample(lane, self._before, self.telemetry, now) for lane in rollout.lanes)
         looks = tuple(
             replace(
                 look,
-                probes={node: ok for node, ok in self._probes.items() if node in lane.nodes},
+                probes={node: ok for node, ok in probes.items() if node in lane.nodes},
                 answers={check: answer for (app, check), answer in self._answers.items() if app == lane.app},
             )
             for look, lane in zip(looks, rollout.lanes, strict=True)
         )
-        self._probes, self._answers = {}, {}
+        self._answers = {}
         self._before = dict(self.telemetry)
         self.looked_at = now
         if rollout.phase in IN_FLIGHT:

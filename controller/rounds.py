@@ -79,4 +79,5 @@ class Rounds:
             works = self._fleet.probe(node, app)
         except Trouble:
             return  # could not look: the node's silence is judged elsewhere
-        self._post(lambda: self._looking.probed(node, works))
+        at = self._clock.now()
+        self._post(lambda: self._looking.probed(node, works, at))
