@@ -22,8 +22,8 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup      ## the whole story on this machine, live, in about three and a half minutes
 	$(BIN)/turnabout demo
 
-test: setup      ## every test, two files at a time
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+test: setup      ## every test
+	$(BIN)/python -m pytest
 
 faults: setup    ## the long fault runs: the model's walks and the crash matrix
 	$(BIN)/python -m pytest tests/faults tests/model --long
