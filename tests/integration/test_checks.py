@@ -126,6 +126,7 @@ def test_a_metrics_server_that_is_broken_has_measured_no_harm_and_the_next_try_i
     place = small.places["asks"]
     before = place.chronicle.read().standing.rollout
     assert before is not None
+    wait("git has the revert", place.owes_nothing)
     metrics.status, metrics.body = 502, "<html>Bad Gateway</html>"
     place.change("Answer sooner", toy.good("sooner"))
     held = place.reaches(before.number + 1, Phase.HELD, seconds=60)
