@@ -12,6 +12,8 @@ from controller.rows import Body
 from controller.standing import Blocked
 from environments import BadEnvironment, Environment
 
+REFUSED_AGAIN = 30.0
+"""Seconds after which a head that could not be released is read once more: not everything that says no means it."""
 LATE, SKEW = 86400.0, 60.0
 """Of a commit that is older than the one or newer than the other when it is seen, nobody can say how quick that was."""
 
@@ -27,6 +29,7 @@ class Branch:
         self._source, self._artifacts, self._pool, self._clock, self._post = source, artifacts, pool, clock, post
         self._asking = False
         self._asked_at = float("-inf")
+        self._refused_at = float("-inf")
         self._head: str | None = None
         self.missing = False
         """Whether the repository answers and has no such branch: then nobody asks for anything."""
@@ -59,7 +62,8 @@ class Branch:
         if self._asking or now - self._asked_at < environment.poll_seconds:
             return
         self._asking, self._asked_at = True, now
-        self._pool.submit(self._work, environment, self._head)
+        again = self.refused is not None and now - self._refused_at >= REFUSED_AGAIN
+        self._pool.submit(self._work, environment, None if again else self._head)
 
     def _work(self, environment: Environment, known: str | None) -> None:
         head, release, refused, trouble = None, None, None, None
@@ -116,7 +120,7 @@ class Branch:
         if release is not None:
             self.release, self.refused = release, None
         if refused is not None:
-            self.refused = refused
+            self.refused, self._refused_at = refused, self._clock.now()
         self._head = head
 
 

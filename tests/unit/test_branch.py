@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from controller.branch import PATIENCE, Branch
+from controller.branch import PATIENCE, REFUSED_AGAIN, Branch
 from controller.errors import Refused, Unreachable
 from controller.model import Release
 from controller.ports import Artifacts, Source
@@ -154,3 +154,14 @@ def test_a_controller_that_starts_ends_nothing_before_it_has_heard_the_source(pl
     place.start()
     place.source.head = GOOD
     assert [row["why"] for row in place.look()] == [None]
+
+
+def test_what_was_refused_is_read_once_more_after_a_while_and_not_at_every_poll(place: Place) -> None:
+    place.source.head = BAD
+    place.look()
+    place.source.refuses = {}  # a git that somebody ended, say: the next one is let do its work
+    assert place.look(REFUSED_AGAIN - 1) == []
+    assert place.branch.release is None
+    [row] = place.look()
+    assert (row["commit"], row["why"]) == (BAD, None)
+    assert place.branch.release is not None
