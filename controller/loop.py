@@ -323,29 +323,26 @@ class EnvironmentLoop:
         fields = {"rollout": after.number, "commit": after.commit[:7], "generation": self._record.generation}
         self._parts.notifier.tell(self._environment.name, str(after.phase), after.why, fields)
         if after.settled:
-            self._parts.pool.submit(self._reread_policy, after.commit)
+            self._parts.pool.submit(self._read_rules, after.commit, self._in_force)
 
-    def _reread_policy(self, commit: str) -> None:
-        """Budgets, judge and signers come from the last promoted commit: no candidate sets its own rules."""
+    def _read_rules(self, commit: str, hear: Callable[[str, Environment], None]) -> None:
+        """In a pool thread: what a commit states as rules; where it cannot be read, those in force stay in force."""
         try:
-            environment = self._parts.source.policy(self._environment.name, commit)
+            stated = self._parts.source.policy(self._environment.name, commit)
         except (Trouble, BadEnvironment):
-            return  # the policy that is in force stays in force
-        self._heard.put(lambda: setattr(self, "_environment", environment))
+            return
+        self._heard.put(lambda: hear(commit, stated))
+
+    def _in_force(self, commit: str, stated: Environment) -> None:
+        """Budgets, judge and signers come from the last promoted commit: no candidate sets its own rules."""
+        self._environment = stated
 
     def _adopt(self, commit: str) -> None:
         """A commit that wants no other release is no candidate: what it states as rules may hold at once."""
         standing = self._record.standing
         if standing.promoted and commit not in (self._adopted, standing.policy):
             self._adopted = commit
-            self._parts.pool.submit(self._read_rules, commit)
-
-    def _read_rules(self, commit: str) -> None:
-        try:
-            stated = self._parts.source.policy(self._environment.name, commit)
-        except (Trouble, BadEnvironment):
-            return
-        self._heard.put(lambda: self._adopted_now(commit, stated))
+            self._parts.pool.submit(self._read_rules, commit, self._adopted_now)
 
     def _adopted_now(self, commit: str, stated: Environment) -> None:
         if stated == self._environment or self._record.standing.open_rollout is not None:
@@ -355,7 +352,7 @@ class EnvironmentLoop:
         except Unreachable:
             self._adopted = None
             return
-        self._environment = stated
+        self._in_force(commit, stated)
         said = f"The rules of commit {commit[:7]} are in force: it changes nothing else."
         self._parts.notifier.tell(stated.name, "policy", said, {"commit": commit[:7]})
 
