@@ -10,13 +10,12 @@ import argparse
 import difflib
 import os
 import re
-import signal
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from controller.commands.exits import ERROR, INTERRUPTED, TABLE
+from controller.commands.exits import ERROR, INTERRUPTED, TABLE, UNREAD
 
 EXAMPLES = """\
 examples:
@@ -166,8 +165,17 @@ def parser() -> Parser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `turnabout … | head` ends quietly
-    args = parser().parse_args(argv)
+    try:
+        code = _obey(parser().parse_args(argv))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # `turnabout … | head` ends quietly. Not by SIGPIPE's default: a controller would die of any peer that hangs up.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return UNREAD
+
+
+def _obey(args: argparse.Namespace) -> int:
     from controller.errors import Trouble
     from controller.site import FILE, BadSite, load_site
     from environments import BadEnvironment

@@ -13,6 +13,8 @@ PERSON = 3
 NOT_ALLOWED = 4
 """Not allowed."""
 INTERRUPTED = 130
+UNREAD = 141
+"""Who read what it prints left: what a shell says of a command that SIGPIPE ended."""
 
 TABLE = """\
 exit codes, the same for every command:
@@ -21,4 +23,5 @@ exit codes, the same for every command:
   2    the answer is no: reverted, a check refuses, drift
   3    a person is needed: held, stuck, an approval
   4    not allowed
-  130  interrupted"""
+  130  interrupted
+  141  who read its output left"""

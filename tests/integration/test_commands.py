@@ -11,6 +11,8 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +31,7 @@ Command = Callable[..., tuple[int, str]]
 @pytest.fixture
 def turnabout(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Command]:
+) -> Command:
     """The command in a folder that has a site of two environments; its exit code and all that it printed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NO_COLOR", "1")
@@ -37,7 +39,6 @@ def turnabout(
     monkeypatch.setenv("TURNABOUT_WHO", "ann")
     monkeypatch.delenv("TURNABOUT_SITE", raising=False)
     (tmp_path / "turnabout.toml").write_text('environments = ["stage", "prod"]\n')
-    before = signal.getsignal(signal.SIGPIPE)
 
     def run(*argv: str) -> tuple[int, str]:
         try:
@@ -47,8 +48,7 @@ def turnabout(
         out = capsys.readouterr()
         return code, out.out + out.err
 
-    yield run
-    signal.signal(signal.SIGPIPE, before)
+    return run
 
 
 @pytest.fixture
@@ -74,6 +74,22 @@ def led(tmp_path: Path) -> Iterator[None]:
         for name in ("stage", "prod"):
             stack.enter_context(Leadership(tmp_path / "controller" / name / "leader.lock"))
         yield
+
+
+def test_who_stops_reading_is_left_alone(turnabout: Command, told: Callable[..., Path]) -> None:
+    told("promoted")
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "controller.cli", "history", "prod", "--json"]
+    left = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, timeout=60)
+    os.close(writing)
+    assert (left.returncode, left.stderr) == (141, b"")
+
+
+def test_a_peer_that_hangs_up_does_not_end_the_process(turnabout: Command) -> None:
+    """A controller answers webhooks and asks balancers: SIGPIPE stays ignored, as Python leaves it."""
+    turnabout("status")
+    assert signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN
 
 
 # ---- bad input ------------------------------------------------------------------------------------------------------

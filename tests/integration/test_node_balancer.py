@@ -210,7 +210,7 @@ def test_clients_see_that_a_killed_balancer_gives_a_canary_without_traffic_at_mo
     def served_by() -> str:
         """Where a client that nobody has seen yet is led; "" while nobody listens."""
         try:
-            device = Device(site.facts["front_mqtt"], b"n%03d" % next(names))
+            device = Device(site.facts["front_mqtt"], b"%04x" % next(names))
         except OSError:
             return ""
         device.sock.close()
