@@ -18,6 +18,7 @@ from environments.problems import Complaint, KeyPath, nearest, shown
 Where = tuple[KeyPath, str, str]
 """A subnet: its key, its place and its network."""
 
+AWS_KEEPS = 5  # addresses of every subnet
 ANYWHERE = "0.0.0.0/0"
 PLATFORM_TAGS = ("Name", "turnabout:environment", "turnabout:zone", "turnabout:node", "turnabout:app")
 
@@ -27,8 +28,13 @@ def infra(shape: InfraShape, fleets: Mapping[str, FleetShape]) -> Iterator[Compl
     yield from _places(shape, subnets)
     yield from _networks(shape, subnets)
     yield from _zones(shape, fleets)
+    yield from _room(shape, fleets)
     yield from _ways_in(shape)
     yield from _atlas(shape.atlas)
+    for app in shape.atlas.grants:
+        if fleets and app not in fleets:
+            reason = f"no fleet runs {shown(app)} {nearest(app, fleets)}; take it out"
+            yield Complaint(("infra", "atlas", "grants", app), reason)
     for tag in shape.tags:
         if tag in PLATFORM_TAGS or tag.startswith("aws:"):
             yield Complaint(("infra", "tags", tag), f"{shown(tag)} is set by the platform or by AWS; take it out")
@@ -105,6 +111,17 @@ def _zones(shape: InfraShape, fleets: Mapping[str, FleetShape]) -> Iterator[Comp
         elif not edge and len(shape.public) < 2:
             reason = f"{zone} is behind a load balancer, which needs public subnets in two availability zones"
             yield Complaint(("infra", "public"), f"{reason}; name two")
+
+
+def _room(shape: InfraShape, fleets: Mapping[str, FleetShape]) -> Iterator[Complaint]:
+    for fleet in fleets.values():
+        for zone in fleet.zones:
+            for number, (place, cidr) in enumerate(shape.zones.get(zone, {}).items()):
+                nodes = len(range(number, fleet.nodes_per_zone, len(shape.zones[zone])))
+                room = IPv4Network(cidr).num_addresses - AWS_KEEPS
+                if nodes > room:
+                    reason = f"{cidr} has room for {room} nodes, and {nodes} of {zone} are to be here"
+                    yield Complaint(("infra", "zones", zone, place), f"{reason}; write a larger network")
 
 
 def _ways_in(shape: InfraShape) -> Iterator[Complaint]:

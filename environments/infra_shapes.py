@@ -21,6 +21,8 @@ AVAILABILITY_ZONE = re.compile(rf"({REGION.pattern})[a-z]")
 WAVELENGTH_ZONE = re.compile(rf"({REGION.pattern})-wl[0-9]+-[a-z]{{3}}-wlz-[0-9]+")
 MACHINE = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
 TIERS = ("M0", "FLEX", "M10", "M20", "M30", "M40", "M50", "M60", "M80", "M140", "M200", "M300")
+NAMESPACE = re.compile(r"[a-z0-9_]+(?:\{zone\})?\.(?:\*|[a-z0-9_]+)")
+ACTION = re.compile(r"[A-Z][A-Z_]+")
 PREFIXES = range(16, 29)  # what AWS allows for a VPC and for a subnet
 
 
@@ -66,12 +68,27 @@ def _machine(text: str) -> str:
     return text
 
 
+def _namespace(text: str) -> str:
+    if not NAMESPACE.fullmatch(text):
+        form = "write database.collection, such as zone_{zone}.readings, or c360.* for every collection"
+        raise ValueError(f"{shown(text)} is no place in the far store; {form}")
+    return text
+
+
+def _action(text: str) -> str:
+    if not ACTION.fullmatch(text):
+        raise ValueError(f"{shown(text)} is no right; write one of Atlas's actions, such as FIND or INSERT")
+    return text
+
+
 Region = Annotated[str, AfterValidator(_region)]
 Place = Annotated[str, AfterValidator(_place)]
 Network = Annotated[str, AfterValidator(_network)]
 OwnNetwork = Annotated[str, AfterValidator(_own_network)]
 Machine = Annotated[str, AfterValidator(_machine)]
 Tier = Annotated[str, AfterValidator(_tier), Field(json_schema_extra={"enum": list(TIERS)})]
+Namespace = Annotated[str, AfterValidator(_namespace)]
+Action = Annotated[str, AfterValidator(_action)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -86,6 +103,9 @@ class AtlasShape(Shape):
     backup: bool = Field(default=False, description="whether snapshots and any second of the last days are kept")
     encryption_key: Text | None = Field(
         default=None, description="the KMS key, by its ARN, that encrypts the cluster's disks; left out: Atlas's own"
+    )
+    grants: dict[str, dict[Namespace, Annotated[list[Action], Field(min_length=1)]]] = Field(
+        default={}, description="application to what it may do, by database.collection; {zone} is its node's zone"
     )
     maintenance_day: int = Field(
         default=3, ge=1, le=7, description="the day on which Atlas may do its maintenance: 1 is Sunday, 7 Saturday"
@@ -112,6 +132,9 @@ class InfraShape(Shape):
     transport: Literal["ssm", "ssh"] = Field(default="ssm", description="how commands reach the nodes")
     ssh_from: list[Network] = Field(
         default=[], description="networks that may reach the bastion; left out: there is no bastion"
+    )
+    certificate: Text | None = Field(
+        default=None, description="the ACM certificate, by its ARN, of load balancers; left out: they are internal ones"
     )
     controller_hosts: int = Field(default=0, ge=0, le=2, description="machines for the controller: leader, standby")
     protect: bool = Field(default=True, description="whether what cannot be made again may not be deleted")

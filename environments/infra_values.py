@@ -22,6 +22,8 @@ class AtlasSettings:
     version: str
     backup: bool
     encryption_key: str
+    grants: Mapping[str, Mapping[str, tuple[str, ...]]]
+    """Application to database.collection to actions; ``{zone}`` stands for the zone in small letters."""
     maintenance_day: int
     maintenance_hour: int
 
@@ -58,6 +60,7 @@ class Infra:
     data_gb: int
     transport: str
     ssh_from: tuple[str, ...]
+    certificate: str
     controller_hosts: int
     protect: bool
     alerts_to: str
@@ -85,6 +88,7 @@ def infra_of(shape: InfraShape) -> Infra:
         data_gb=shape.data_gb,
         transport=shape.transport,
         ssh_from=tuple(shape.ssh_from),
+        certificate=shape.certificate or "",
         controller_hosts=shape.controller_hosts,
         protect=shape.protect,
         alerts_to=shape.alerts_to or "",
@@ -105,6 +109,10 @@ def _atlas(shape: AtlasShape) -> AtlasSettings:
         version=shape.version,
         backup=shape.backup,
         encryption_key=shape.encryption_key or "",
+        grants={
+            app: {namespace: tuple(actions) for namespace, actions in rights.items()}
+            for app, rights in shape.grants.items()
+        },
         maintenance_day=shape.maintenance_day,
         maintenance_hour=shape.maintenance_hour,
     )

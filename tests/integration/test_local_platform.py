@@ -24,7 +24,7 @@ from controller.node.manifest import artifact_digest, canonical, config_digest, 
 from controller.node.pack import pack
 from environments import from_folder
 from infra.local import layout
-from infra.local.layout import BadApp
+from infra.application import BadApp
 from infra.local.platform import Platform, up
 from infra.local.servers import (
     ServerFailed,

@@ -22,7 +22,14 @@ from environments.whole import check
 
 FOLDER = Path(__file__).parents[2] / "environments"
 REFERENCE = (FOLDER / "reference.toml").read_text()
-AUTHORS_OWN = ("app", "infra.public", "infra.zones", "infra.fronts", "infra.tags")  # tables whose keys the author names
+AUTHORS_OWN = (
+    "app",
+    "infra.public",
+    "infra.zones",
+    "infra.fronts",
+    "infra.tags",
+    "infra.atlas.grants",
+)  # tables whose keys the author names
 FILES = sorted(path.name for path in FOLDER.glob("*.toml") if path.name != "waivers.toml")
 
 

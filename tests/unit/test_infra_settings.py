@@ -49,7 +49,7 @@ branch = "prod"
 promotes_from = "stage"
 [fleet.mqtt]
 zones = ["BOS", "DFW"]
-nodes_per_zone = 2
+nodes_per_zone = 12
 waves = [{ BOS = 1 }]
 [fleet.c360]
 zones = ["region"]
@@ -66,6 +66,7 @@ region = { us-east-1a = "10.22.32.0/24", us-east-1b = "10.22.33.0/24" }
 [infra.atlas]
 tier = "M30"
 backup = true
+grants.mqtt = { "zone_{zone}.readings" = ["INSERT"] }
 """,
 }
 
@@ -92,7 +93,16 @@ def test_an_environment_in_the_cloud_knows_where_everything_is() -> None:
     assert [subnet.wavelength for subnet in infra.zones["region"]] == [False, False]
     assert infra.fronts == {"mqtt": 1883, "http": 80}
     assert (infra.region, infra.transport, infra.ssh_from, infra.protect) == ("us-east-1", "ssm", (), True)
-    assert infra.atlas == AtlasSettings("M30", "", "8.0", True, "", 3, 4)
+    assert infra.atlas == AtlasSettings(
+        tier="M30",
+        autoscale_to="",
+        version="8.0",
+        backup=True,
+        encryption_key="",
+        grants={"mqtt": {"zone_{zone}.readings": ("INSERT",)}},
+        maintenance_day=3,
+        maintenance_hour=4,
+    )
     assert infra.tags == {"owner": "platform"}
 
 
