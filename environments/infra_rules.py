@@ -31,6 +31,9 @@ def infra(shape: InfraShape, fleets: Mapping[str, FleetShape]) -> Iterator[Compl
     yield from _room(shape, fleets)
     yield from _ways_in(shape)
     yield from _atlas(shape.atlas)
+    if shape.protect and not shape.atlas.backup:
+        reason = "what is protected is backed up as well, which takes a tier of M10 or above"
+        yield Complaint(("infra", "atlas", "backup"), f"{reason}; write true here, or infra.protect = false")
     for app in shape.atlas.grants:
         if fleets and app not in fleets:
             reason = f"no fleet runs {shown(app)} {nearest(app, fleets)}; take it out"

@@ -3,7 +3,7 @@
 Whether a release is good is not asked here: that is the controller's judgement.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -41,7 +41,7 @@ class Alarms(pulumi.ComponentResource):
         aws.sns.TopicSubscription(name, topic=topic.arn, protocol="email", endpoint=self._args.mail, opts=self._under)
         return topic
 
-    def _alarm(self, name: str, instance: pulumi.Input[str], metric: str, actions: list[pulumi.Input[str]]) -> None:
+    def _alarm(self, name: str, instance: pulumi.Input[str], metric: str, actions: Sequence[pulumi.Input[str]]) -> None:
         aws.cloudwatch.MetricAlarm(
             name,
             namespace="AWS/EC2",
@@ -59,9 +59,16 @@ class Alarms(pulumi.ComponentResource):
 
     def _budget(self, name: str) -> None:
         args = self._args
-        mails = {"subscriber_email_addresses": [args.mail], "comparison_operator": "GREATER_THAN"}
-        spent = {"notification_type": "ACTUAL", "threshold": 90, "threshold_type": "PERCENTAGE", **mails}
-        foreseen = {"notification_type": "FORECASTED", "threshold": 100, "threshold_type": "PERCENTAGE", **mails}
+        told = [
+            aws.budgets.BudgetNotificationArgs(
+                notification_type=kind,
+                threshold=percent,
+                threshold_type="PERCENTAGE",
+                comparison_operator="GREATER_THAN",
+                subscriber_email_addresses=[args.mail],
+            )
+            for kind, percent in (("ACTUAL", 90), ("FORECASTED", 100))
+        ]
         aws.budgets.Budget(
             name,
             budget_type="COST",
@@ -69,7 +76,7 @@ class Alarms(pulumi.ComponentResource):
             limit_amount=str(args.dollars),
             limit_unit="USD",
             cost_filters=[{"name": "TagKeyValue", "values": [f"user:turnabout:environment${args.labels.environment}"]}],
-            notifications=[spent, foreseen] if args.mail else [],
+            notifications=told if args.mail else [],
             tags=args.labels.of(name),
             opts=self._under,
         )

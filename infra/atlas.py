@@ -85,36 +85,28 @@ class FarStore(pulumi.ComponentResource):
 
     def _cluster(self) -> atlas.AdvancedCluster:
         settings = self._args.settings
-        where: dict[str, object] = {
-            "provider_name": "AWS" if settings.dedicated else "TENANT",
-            "region_name": self._place(),
-            "priority": 7,
-            "electable_specs": {"instance_size": settings.tier, **({"node_count": 3} if settings.dedicated else {})},
-        }
-        if not settings.dedicated:
-            where["backing_provider_name"] = "AWS"
-        if settings.autoscale_to:
-            where["auto_scaling"] = {
-                "compute_enabled": True,
-                "compute_scale_down_enabled": True,
-                "compute_min_instance_size": settings.tier,
-                "compute_max_instance_size": settings.autoscale_to,
-                "disk_gb_enabled": True,
-            }
-        own = {
-            "mongo_db_major_version": settings.version,
-            "backup_enabled": settings.backup,
-            "pit_enabled": settings.backup,
-            "encryption_at_rest_provider": "AWS" if settings.encryption_key else "NONE",
-        }
+        own = settings.dedicated
+        where = atlas.AdvancedClusterReplicationSpecRegionConfigArgs(
+            provider_name="AWS" if own else "TENANT",
+            backing_provider_name=None if own else "AWS",
+            region_name=self._place(),
+            priority=7,
+            electable_specs=atlas.AdvancedClusterReplicationSpecRegionConfigElectableSpecsArgs(
+                instance_size=settings.tier, node_count=3 if own else None
+            ),
+            auto_scaling=self._growth(),
+        )
         return atlas.AdvancedCluster(
             self._name,
             project_id=self.project.id,
             name=f"turnabout-{self._args.labels.environment}",
             cluster_type="REPLICASET",
-            replication_specs=[{"region_configs": [where]}],
+            replication_specs=[atlas.AdvancedClusterReplicationSpecArgs(region_configs=[where])],
             termination_protection_enabled=self._args.protect,
-            **(own if settings.dedicated else {}),
+            mongo_db_major_version=settings.version if own else None,
+            backup_enabled=settings.backup if own else None,
+            pit_enabled=settings.backup if own else None,
+            encryption_at_rest_provider=("AWS" if settings.encryption_key else "NONE") if own else None,
             opts=pulumi.ResourceOptions(
                 parent=self,
                 protect=self._args.protect,
@@ -123,32 +115,45 @@ class FarStore(pulumi.ComponentResource):
             ),
         )
 
+    def _growth(self) -> atlas.AdvancedClusterReplicationSpecRegionConfigAutoScalingArgs | None:
+        settings = self._args.settings
+        if not settings.autoscale_to:
+            return None
+        return atlas.AdvancedClusterReplicationSpecRegionConfigAutoScalingArgs(
+            compute_enabled=True,
+            compute_scale_down_enabled=True,
+            compute_min_instance_size=settings.tier,
+            compute_max_instance_size=settings.autoscale_to,
+            disk_gb_enabled=True,
+        )
+
     def _encrypted(self) -> list[pulumi.Resource]:
         args = self._args
         if not args.settings.encryption_key:
             return []
         key_args = KeyAccessArgs(args.labels, self.project.id, args.settings.encryption_key)
         access = KeyAccess(f"{self._name}-key", key_args, self._under)
-        key = {
-            "enabled": True,
-            "customer_master_key_id": args.settings.encryption_key,
-            "region": self._place(),
-            "role_id": access.role_id,
-        }
+        key = atlas.EncryptionAtRestAwsKmsConfigArgs(
+            enabled=True,
+            customer_master_key_id=args.settings.encryption_key,
+            region=self._place(),
+            role_id=access.role_id,
+        )
         return [atlas.EncryptionAtRest(self._name, project_id=self.project.id, aws_kms_config=key, opts=self._kept)]
 
     def _user(self, client: str, asks: Client) -> None:
-        rights: dict[str, list[dict[str, str]]] = {}
+        rights: dict[str, list[atlas.CustomDbRoleActionResourceArgs]] = {}
         for namespace, actions in asks.rights.items():
             database, _, collection = namespace.partition(".")
-            whole = {"database_name": database, "collection_name": "" if collection == "*" else collection}
+            whole = "" if collection == "*" else collection
+            where = atlas.CustomDbRoleActionResourceArgs(database_name=database, collection_name=whole)
             for action in actions:
-                rights.setdefault(action, []).append(whole)
+                rights.setdefault(action, []).append(where)
         role = atlas.CustomDbRole(
             f"{self._name}-{client}",
             project_id=self.project.id,
             role_name=client,
-            actions=[{"action": action, "resources": resources} for action, resources in rights.items()],
+            actions=[atlas.CustomDbRoleActionArgs(action=action, resources=on) for action, on in rights.items()],
             opts=self._under,
         )
         atlas.DatabaseUser(

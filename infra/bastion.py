@@ -42,9 +42,9 @@ class Bastion(pulumi.ComponentResource):
             args.machine,
             tags,
             pulumi.ResourceOptions(parent=self, ignore_changes=["ami"]),
-            subnet_id=args.subnet,
-            vpc_security_group_ids=[firewall.id],
-            iam_instance_profile=role.profile.name,
+            subnet=args.subnet,
+            groups=[firewall.id],
+            profile=role.profile.name,
         )
         address = aws.ec2.Eip(name, domain="vpc", tags=tags, opts=under)
         aws.ec2.EipAssociation(name, allocation_id=address.id, instance_id=instance.id, opts=under)

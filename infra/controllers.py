@@ -62,10 +62,10 @@ class Controllers(pulumi.ComponentResource):
                 args.machine,
                 args.labels.of(host),
                 pulumi.ResourceOptions(parent=self, ignore_changes=["ami"]),
-                subnet_id=args.subnets[number % len(args.subnets)],
-                vpc_security_group_ids=[self.group],
-                iam_instance_profile=role.profile.name,
-                associate_public_ip_address=True,  # its way out; nothing comes in
+                subnet=args.subnets[number % len(args.subnets)],
+                groups=[self.group],
+                profile=role.profile.name,
+                public=True,  # its way out; nothing comes in
             )
         return role
 

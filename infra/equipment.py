@@ -60,18 +60,25 @@ class Equipment(pulumi.ComponentResource):
             self._facts(slot)
         self.register_outputs({})
 
-    def _object(self, key: str, **what: object) -> None:
+    def _object(self, key: str, content: str | None = None, source: pulumi.Asset | None = None) -> None:
         aws.s3.BucketObjectv2(
-            key, bucket=self._args.bucket, key=key, tags=self._args.labels.of(key), opts=self._under, **what
+            key,
+            bucket=self._args.bucket,
+            key=key,
+            content=content,
+            source=source,
+            tags=self._args.labels.of(key),
+            opts=self._under,
         )
 
     def _facts(self, slot: Slot) -> None:
         known = pulumi.Output.all(self._args.tokens[slot.name], self._args.mongo_uri)
+        text: pulumi.Output[str] = pulumi.Output.secret(known.apply(partial(self._text, slot)))
         aws.ssm.Parameter(
             f"facts-{slot.name}",
             name=facts_path(self._args.labels, slot.name),
             type="SecureString",
-            value=pulumi.Output.secret(known.apply(partial(self._text, slot))),
+            value=text,
             tags=self._args.labels.of(f"facts-{slot.name}", zone=slot.zone, node=slot.name, app=slot.app.name),
             opts=self._under,
         )

@@ -48,7 +48,16 @@ class Firewall(pulumi.ComponentResource):
         )
         for opening in args.openings:
             aws.vpc.SecurityGroupIngressRule(
-                f"{name}-in-{opening.name}", **self._rule(opening), tags=args.labels.of(name), opts=under
+                f"{name}-in-{opening.name}",
+                security_group_id=self.group.id,
+                ip_protocol="tcp",
+                from_port=opening.first,
+                to_port=opening.last,
+                cidr_ipv4=opening.cidr,
+                referenced_security_group_id=self.group.id if opening.own else opening.group,
+                description=opening.name,
+                tags=args.labels.of(name),
+                opts=under,
             )
         outside = [
             Opening("https", 443, 443, cidr=EVERYWHERE),
@@ -56,18 +65,16 @@ class Firewall(pulumi.ComponentResource):
         ]
         for opening in [*args.out, *(outside if args.outside else ())]:
             aws.vpc.SecurityGroupEgressRule(
-                f"{name}-out-{opening.name}", **self._rule(opening), tags=args.labels.of(name), opts=under
+                f"{name}-out-{opening.name}",
+                security_group_id=self.group.id,
+                ip_protocol="tcp",
+                from_port=opening.first,
+                to_port=opening.last,
+                cidr_ipv4=opening.cidr,
+                referenced_security_group_id=self.group.id if opening.own else opening.group,
+                description=opening.name,
+                tags=args.labels.of(name),
+                opts=under,
             )
         self.id = self.group.id
         self.register_outputs({"group": self.group.id})
-
-    def _rule(self, opening: Opening) -> dict[str, pulumi.Input[str] | pulumi.Input[int] | None]:
-        return {
-            "security_group_id": self.group.id,
-            "ip_protocol": "tcp",
-            "from_port": opening.first,
-            "to_port": opening.last,
-            "cidr_ipv4": opening.cidr,
-            "referenced_security_group_id": self.group.id if opening.own else opening.group,
-            "description": opening.name,
-        }

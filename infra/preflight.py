@@ -66,7 +66,7 @@ def _zone(place: str, opts: pulumi.InvokeOptions) -> aws.GetAvailabilityZoneResu
 
 
 def _not_offered(place: str, machine: str, opts: pulumi.InvokeOptions) -> Iterator[str]:
-    at = [{"name": "location", "values": [place]}]
+    at = [aws.ec2.GetInstanceTypeOfferingsFilterArgs(name="location", values=[place])]
     asked = aws.ec2.get_instance_type_offerings(location_type="availability-zone", filters=at, opts=opts)
     if machine not in asked.instance_types:
         offered = ", ".join(sorted(asked.instance_types)) or "nothing"

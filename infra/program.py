@@ -6,6 +6,7 @@ configuration, and nothing here or below asks for an environment's name in order
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pulumi
@@ -224,10 +225,7 @@ class Platform(pulumi.ComponentResource):
 
     def _tokens(self) -> dict[str, pulumi.Output[str]]:
         environment, key = self.labels.environment, self.account.observe_key
-        return {
-            name: key.apply(lambda key, name=name: token(key, environment, name))
-            for name in [slot.name for slot in self.slots]
-        }
+        return {slot.name: key.apply(partial(token, environment=environment, node=slot.name)) for slot in self.slots}
 
     def _equipment(self, artifacts: Artifacts, store: FarStore) -> EquipmentArgs:
         return EquipmentArgs(

@@ -80,16 +80,16 @@ class RegionZone(pulumi.ComponentResource):
             tags=tags,
             opts=self._under,
         )
-        secure = {"certificate_arn": args.certificate, "ssl_policy": "ELBSecurityPolicy-TLS13-1-2-2021-06"}
         aws.lb.Listener(
             name,
             load_balancer_arn=balancer.arn,
             port=self._port,
             protocol="HTTPS" if args.certificate else "HTTP",
             default_actions=[{"type": "forward", "target_group_arn": targets.arn}],
+            certificate_arn=args.certificate or None,
+            ssl_policy="ELBSecurityPolicy-TLS13-1-2-2021-06" if args.certificate else None,
             tags=tags,
             opts=self._under,
-            **(secure if args.certificate else {}),
         )
         for slot in slots:
             aws.lb.TargetGroupAttachment(

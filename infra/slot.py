@@ -4,6 +4,7 @@ Nothing on the release path replaces a machine: a newer image or another boot te
 all the same, the old one goes first, because address and volume belong to one machine at a time.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -52,12 +53,11 @@ class NodeSlot(pulumi.ComponentResource):
             args.machine,
             tags,
             pulumi.ResourceOptions(parent=self, ignore_changes=["ami", "userData"], delete_before_replace=True),
-            subnet_id=args.subnet,
+            subnet=args.subnet,
+            groups=args.groups,
+            profile=args.profile,
             private_ip=slot.address,
-            vpc_security_group_ids=args.groups,
-            iam_instance_profile=args.profile,
             user_data=args.user_data,
-            user_data_replace_on_change=False,
         )
         volume = aws.ebs.Volume(
             f"{name}-data",
@@ -93,7 +93,17 @@ class NodeSlot(pulumi.ComponentResource):
 
 
 def machine(
-    name: str, args: MachineArgs, tags: dict[str, str], opts: pulumi.ResourceOptions, **rest: object
+    name: str,
+    args: MachineArgs,
+    tags: dict[str, str],
+    opts: pulumi.ResourceOptions,
+    *,
+    subnet: pulumi.Input[str],
+    groups: Sequence[pulumi.Input[str]],
+    profile: pulumi.Input[str],
+    private_ip: str | None = None,
+    user_data: pulumi.Input[str] | None = None,
+    public: bool = False,
 ) -> aws.ec2.Instance:
     """A machine as the house has them: metadata by token only, an encrypted disk, recovered by AWS where it can."""
     return aws.ec2.Instance(
@@ -111,6 +121,12 @@ def machine(
         maintenance_options={"auto_recovery": "default"},
         disable_api_termination=args.protect,
         tags=tags,
+        subnet_id=subnet,
+        private_ip=private_ip,
+        associate_public_ip_address=public,
+        vpc_security_group_ids=groups,
+        iam_instance_profile=profile,
+        user_data=user_data,
+        user_data_replace_on_change=False,
         opts=opts,
-        **rest,
     )

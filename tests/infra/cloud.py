@@ -1,4 +1,4 @@
-"""A cloud that only answers: the SDK's own in-process monitor, which keeps what a program declared and with which options.
+"""A cloud that only answers: the SDK's own in-process monitor, which keeps what a program declared, and how.
 
 It is no engine. It plans nothing, updates nothing and knows no state; it says what would be declared, resource by
 resource, as Pulumi would hear it. What AWS is asked (zones, machines, images) is answered from the tables below.
@@ -13,7 +13,6 @@ from typing import Any
 
 import pulumi
 from pulumi.runtime import mocks, rpc, settings, stack
-from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.sync_await import _sync_await
 
 Json = Mapping[str, Any]
@@ -168,6 +167,3 @@ def run(
     settings.set_root_resource(None)
     _sync_await(stack.run_in_stack(program))
     return plan
-
-
-__all__ = ["Answers", "Made", "Monitor", "Plan", "resource_pb2", "run"]
