@@ -121,7 +121,8 @@ class Monitor(mocks.MockMonitor):
         self.plan = plan
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
-        answer = super().RegisterResource(request)
+        register: Any = super().RegisterResource  # the SDK leaves its monitor without types
+        answer = register(request)
         if request.type == "pulumi:pulumi:Stack":
             return answer
         inputs = rpc.deserialize_properties(request.object)
@@ -146,7 +147,8 @@ class Monitor(mocks.MockMonitor):
         if "pulumi:pulumi:Stack" in request.urn:
             said = rpc.deserialize_properties(request.outputs)
             self.plan.exports |= {key: rpc.unwrap_rpc_secret(value) for key, value in said.items()}
-        return super().RegisterResourceOutputs(request)
+        register: Any = super().RegisterResourceOutputs
+        return register(request)
 
 
 def run(
@@ -160,10 +162,11 @@ def run(
     asyncio.set_event_loop(asyncio.new_event_loop())
     settings.SETTINGS.rpc_manager.clear()
     settings.SETTINGS.outputs.clear()
-    settings.set_root_resource(None)
+    set_root: Any = settings.set_root_resource
+    set_root(None)
     monitor = Monitor(answers or Answers(), plan)
     pulumi.runtime.set_all_config(dict(config or {}), [key for key in config or {} if key.endswith("Key")])
     mocks.set_mocks(monitor.mocks, project="turnabout", stack=name, preview=False, monitor=monitor)
-    settings.set_root_resource(None)
+    set_root(None)  # the one made by set_mocks is finished already
     _sync_await(stack.run_in_stack(program))
     return plan

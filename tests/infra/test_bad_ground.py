@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -41,7 +41,7 @@ def test_an_error_of_aws_itself_is_not_taken_for_a_missing_zone(run: Run) -> Non
     from tests.infra.cloud import Answers
 
     class Expired(Answers):
-        def call(self, args: object) -> object:
+        def call(self, args: object) -> Any:
             raise RuntimeError("ExpiredToken: The security token included in the request is expired")
 
     with pytest.raises(Exception, match="ExpiredToken"):

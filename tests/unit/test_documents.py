@@ -50,6 +50,15 @@ def test_the_architecture_names_no_module_that_is_not_there() -> None:
     assert len(names) == len(set(names))
 
 
+def test_the_architecture_names_every_module_of_the_platform_and_no_other() -> None:
+    rooms = told("ARCHITECTURE.md").split("## The rooms of infra/")[1].split("\n## ")[0]
+    rows = [line for line in rooms.splitlines() if line.startswith("| `")]
+    names = {name for row in rows for name in re.findall(r"`([a-z_/]+\.py)`", row.split("|")[1])}
+    house = HOUSE / "infra"
+    modules = {str(path.relative_to(house)) for path in house.rglob("*.py") if path.name != "__init__.py"}
+    assert {name for name in modules if not name.startswith("local/")} == names
+
+
 def test_the_readme_names_every_command() -> None:
     page = told("README.md")
     assert [name for name in docs.commands() if f"| `turnabout {name}` |" not in page] == []
