@@ -73,12 +73,11 @@ class Equipment(pulumi.ComponentResource):
 
     def _facts(self, slot: Slot) -> None:
         known = pulumi.Output.all(self._args.tokens[slot.name], self._args.mongo_uri)
-        text: pulumi.Output[str] = pulumi.Output.secret(known.apply(partial(self._text, slot)))
         aws.ssm.Parameter(
             f"facts-{slot.name}",
             name=facts_path(self._args.labels, slot.name),
             type="SecureString",
-            value=text,
+            value=known.apply(partial(self._text, slot)),
             tags=self._args.labels.of(f"facts-{slot.name}", zone=slot.zone, node=slot.name, app=slot.app.name),
             opts=self._under,
         )

@@ -53,6 +53,7 @@ class Plan:
 
     made: list[Made] = field(default_factory=list)
     exports: dict[str, Any] = field(default_factory=dict)
+    secret_exports: set[str] = field(default_factory=set)
 
     def of(self, kind: str, name: str = "") -> list[Made]:
         """The resources of a kind such as ``ec2/instance:Instance``, or those of them whose name begins so."""
@@ -146,6 +147,7 @@ class Monitor(mocks.MockMonitor):
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
         if "pulumi:pulumi:Stack" in request.urn:
             said = rpc.deserialize_properties(request.outputs)
+            self.plan.secret_exports |= {key for key, value in said.items() if rpc.is_rpc_secret(value)}
             self.plan.exports |= {key: rpc.unwrap_rpc_secret(value) for key, value in said.items()}
         register: Any = super().RegisterResourceOutputs
         return register(request)

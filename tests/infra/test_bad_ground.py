@@ -38,14 +38,17 @@ def test_zones_that_aws_does_not_have_or_not_for_us_are_told_together(run: Run) 
 
 
 def test_an_error_of_aws_itself_is_not_taken_for_a_missing_zone(run: Run) -> None:
+    from infra.preflight import NotOffered
     from tests.infra.cloud import Answers
 
     class Expired(Answers):
         def call(self, args: object) -> Any:
-            raise RuntimeError("ExpiredToken: The security token included in the request is expired")
+            return {}, [("", "ExpiredToken: The security token included in the request is expired")]
 
-    with pytest.raises(Exception, match="ExpiredToken"):
+    with pytest.raises(Exception, match="ExpiredToken") as failed:
         run("dev", answers=Expired())
+
+    assert not isinstance(failed.value, NotOffered)
 
 
 def test_an_environment_without_infra_has_nothing_to_build(run: Run) -> None:

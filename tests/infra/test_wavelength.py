@@ -34,7 +34,9 @@ def test_a_subnet_in_a_wavelength_zone_has_a_route_to_the_carrier_gateway_and_no
     for subnet in edge_subnets(made):
         (link,) = [one for one in made.of(":RouteTableAssociation") if one.inputs["subnetId"] == subnet.id]
         routes = [one.inputs for one in made.of(":Route") if one.inputs["routeTableId"] == link.inputs["routeTableId"]]
-        assert [route.get("carrierGatewayId") for route in routes] == [made.one(":CarrierGateway").id]
+        assert [(route["destinationCidrBlock"], route.get("carrierGatewayId")) for route in routes] == [
+            ("0.0.0.0/0", made.one(":CarrierGateway").id)
+        ]
         assert not any("gatewayId" in route or "natGatewayId" in route for route in routes)
 
 

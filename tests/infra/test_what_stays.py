@@ -77,6 +77,7 @@ def test_a_cluster_that_grows_by_itself_is_not_made_small_again(plan: Plans) -> 
 def test_nothing_secret_is_declared_in_the_open(plan: Plans, stack: str) -> None:
     facts = plan(stack).of(":Parameter", "facts-") + plan(stack).of(":Parameter", "outputs")
 
+    assert plan(stack).secret_exports == {"outputs"}
     assert {(one.inputs["type"], one.secret) for one in facts} == {("SecureString", frozenset({"value"}))}
     told = [str(one.inputs["value"]) for one in facts]
     assert all("token" in text and "the stack's secret" not in text for text in told)
