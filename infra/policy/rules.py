@@ -81,7 +81,7 @@ def edge_never_routes_to_the_internet(declared: Sequence[Declared]) -> Iterator[
         if one.refs.get("subnetId") in edge
     }
     for one in of(declared, "Route"):
-        if one.refs.get("routeTableId") in tables and not one.inputs.get("carrierGatewayId"):
+        if one.refs.get("routeTableId") in tables and not said(one, "carrierGatewayId"):
             yield f"{one} leads from a Wavelength zone to something else than the carrier gateway; take it out"
 
 
@@ -145,6 +145,11 @@ def no_action_for_everything(declared: Sequence[Declared]) -> Iterator[str]:
 
 def of(declared: Sequence[Declared], *kinds: str) -> list[Declared]:
     return [one for one in declared if one.kind in kinds]
+
+
+def said(one: Declared, key: str) -> bool:
+    """Whether an input has a value, or will have one that another resource gives it."""
+    return bool(one.inputs.get(key) or one.refs.get(key))
 
 
 def is_edge(one: Declared) -> bool:

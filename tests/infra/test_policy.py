@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -167,6 +169,59 @@ RED: list[tuple[str, Sequence[Declared], str]] = [
         "RolePolicy nodes allows s3:*; name each action",
     ),
 ]
+
+
+def resource(kind: str, name: str, props: dict[str, Any], **refs: Any) -> Any:
+    """A resource as Pulumi hands it to a policy, its unknown values behind a proxy."""
+    policy: Any = pytest.importorskip("pulumi_policy")
+    proxy: Any = importlib.import_module("pulumi_policy.proxy")
+    opts = policy.PolicyResourceOptions(False, [], False, [], policy.PolicyCustomTimeouts(0, 0, 0), [])
+    depends = {key: [of] for key, of in refs.items()}
+    return policy.PolicyResource(kind, proxy.unknown_checking_proxy(props), name, name, opts, None, None, [], depends)
+
+
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"  # what Pulumi sends for a text that is not known yet
+
+
+def test_in_a_preview_the_rules_hear_whose_a_value_will_be() -> None:
+    subnet = resource("aws:ec2/subnet:Subnet", "bos", {"availabilityZone": BOS, "tags": TAGS})
+    table = resource("aws:ec2/routeTable:RouteTable", "carrier", {})
+    gateway = resource("aws:ec2/carrierGateway:CarrierGateway", "gate", {"tags": TAGS, "vpcId": UNKNOWN})
+    ids = {"subnetId": UNKNOWN, "routeTableId": UNKNOWN}
+    link = resource("aws:ec2/a:RouteTableAssociation", "bos", ids, subnetId=subnet, routeTableId=table)
+    pack: Any = importlib.import_module("infra.policy.pack")
+
+    def route(through: str) -> Any:
+        return resource("aws:ec2/route:Route", "out", {through: UNKNOWN}, routeTableId=table, **{through: gateway})
+
+    right = pack.declared([subnet, table, gateway, link, route("carrierGatewayId")])
+    wrong = pack.declared([subnet, table, gateway, link, route("gatewayId")])
+
+    assert "vpcId" not in right[2].inputs
+    assert broken(right) == ()
+    assert broken(wrong) == (
+        "Route out leads from a Wavelength zone to something else than the carrier gateway; take it out",
+    )
+
+
+def test_the_pack_asks_every_rule_and_each_must_hold() -> None:
+    pytest.importorskip("pulumi_policy")
+    pack: Any = importlib.import_module("infra.policy.pack")
+    heard: list[str] = []
+
+    for policy in pack.policies():
+        open_world = resource(
+            "aws:vpc/x:SecurityGroupIngressRule",
+            "ssh",
+            {"fromPort": 22, "toPort": 22, "ipProtocol": "tcp", "cidrIpv4": "0.0.0.0/0"},
+        )
+        policy.validate(SimpleNamespace(resources=[open_world]), lambda sentence, urn=None: heard.append(sentence))
+
+    assert len(pack.policies()) == len(rules.RULES)
+    assert {policy.enforcement_level.value for policy in pack.policies()} == {"mandatory"}
+    assert [sentence.split(";")[0] for sentence in heard] == [
+        "SecurityGroupIngressRule ssh lets the whole world try port 22"
+    ]
 
 
 def test_what_is_good_breaks_no_rule() -> None:
