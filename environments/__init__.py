@@ -3,6 +3,7 @@
 The lowest package: it imports nothing else of this house, and everything else may import it.
 """
 
+from environments.infra_values import AtlasSettings, Infra, Subnet
 from environments.problems import BadEnvironment, Problem
 from environments.schema import (
     Budget,
@@ -18,14 +19,17 @@ from environments.schema import (
 )
 
 __all__ = [
+    "AtlasSettings",
     "BadEnvironment",
     "Budget",
     "Environment",
     "Fleet",
     "Freeze",
+    "Infra",
     "Json",
     "Judge",
     "Problem",
+    "Subnet",
     "from_folder",
     "is_environment",
     "load",

@@ -13,7 +13,7 @@ from typing import Any
 from environments.model import FileShape
 from environments.overlay import BASE_ONLY, OVERLAY_ONLY
 
-_shape_of = {"budget": "BudgetShape", "judge": "JudgeShape"}
+_shape_of = {"budget": "BudgetShape", "judge": "JudgeShape", "infra": "InfraShape"}
 
 
 def editor_schema() -> dict[str, Any]:

@@ -11,22 +11,17 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
+from environments.infra_shapes import InfraShape
 from environments.problems import Complaint, KeyPath, kind_of, near, nearest, shown
+from environments.shape import Shape, Text, Zone
 
 ENVIRONMENT_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 APP_NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
-ZONE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,15}")
 BRANCH_NAME = re.compile(r"(?!.*(?:\.\.|//|\.lock$|[/.]$))[A-Za-z0-9_][A-Za-z0-9._/-]*")
 
 SERVER = re.compile(r"https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]*)?")
-
-
-def _zone(text: str) -> str:
-    if not ZONE_NAME.fullmatch(text):
-        raise ValueError(f"{shown(text)} cannot name a zone; write a letter, then up to 15 letters, digits or hyphens")
-    return text
 
 
 def _branch(text: str) -> str:
@@ -42,16 +37,10 @@ def _server(text: str) -> str:
     return text.rstrip("/")
 
 
-Zone = Annotated[str, AfterValidator(_zone), Field(json_schema_extra={"pattern": f"^{ZONE_NAME.pattern}$"})]
 Branch = Annotated[str, AfterValidator(_branch)]
 Server = Annotated[str, AfterValidator(_server)]
-Text = Annotated[str, Field(min_length=1)]
 Third = Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
-
-
-class Shape(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 class BudgetShape(Shape):
@@ -127,6 +116,7 @@ class FileShape(HeadShape):
     freeze: list[FreezeShape] = Field(default=[], description="windows in which nothing new goes forward")
     fleet: dict[str, FleetShape] = Field(min_length=1, description="one table for each application that runs here")
     app: dict[str, dict[str, Any]] = Field(default={}, description="one table of settings for each application")
+    infra: InfraShape | None = Field(default=None, description="what runs where in the cloud")
 
 
 Part = TypeVar("Part", bound=Shape)
@@ -154,6 +144,7 @@ def _sentences(shape: type[Shape], error: ValidationError, at: KeyPath) -> Itera
     misspelt = {near(key, shape.model_fields) for key in unknown}
     for detail in details:
         path, context = detail["loc"], detail.get("ctx", {})
+        path = path[:-1] if path and path[-1] == "[key]" else path  # pydantic's word for a key that is itself wrong
         field = shape.model_fields.get(str(path[0])) if path else None
         meaning = f" ({field.description})" if field and len(path) == 1 else ""
         if detail["type"] == "extra_forbidden":

@@ -5,7 +5,7 @@ only what may differ between environments. Three kinds of key have one home:
 
 - the base alone says what a rehearsal in one environment proves about the next (how long a wave takes, how long
   silence is borne, how often the branch is read);
-- the overlay alone says which environment this is (its branch, where its releases come from);
+- the overlay alone says which environment this is (its branch, where its releases come from, its network);
 - an application's settings are *declared* in the base with a default, and an overlay may give another value of the
   same type. The base is promoted with the code and an overlay is not: so a new setting arrives in every environment
   together with the code that reads it.
@@ -38,7 +38,7 @@ Table = Mapping[str, Any]
 BASE_ONLY: frozenset[KeyPath] = frozenset(
     {("poll_seconds",), ("budget", "wave_seconds"), ("judge", "silence_seconds")},
 )
-OVERLAY_ONLY: frozenset[KeyPath] = frozenset({("branch",), ("promotes_from",)})
+OVERLAY_ONLY: frozenset[KeyPath] = frozenset({("branch",), ("promotes_from",), ("infra", "vpc")})
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
+from environments.infra_values import Infra, infra_of
 from environments.model import APP_NAME, ENVIRONMENT_NAME
 from environments.overlay import Table, read_layers, read_toml
 from environments.problems import BadEnvironment, Problem, in_folder, nearest, shown
@@ -108,6 +109,7 @@ class Environment:
     """One environment, whole and checked. ``settings`` has an entry for each fleet's application, if only an empty one.
 
     ``poll_seconds`` is the time between two readings of the branch's head; the judge's looks do not depend on it.
+    ``infra`` is None where an environment is not in the cloud.
     """
 
     name: str
@@ -121,6 +123,7 @@ class Environment:
     settings: Mapping[str, Mapping[str, Json]]
     poll_seconds: float
     require_approval: bool
+    infra: Infra | None = None
 
 
 def load(read: Callable[[str], bytes | None], name: str, apps: Collection[str] | None = None) -> Environment:
@@ -189,6 +192,7 @@ def _value(name: str, whole: Whole) -> Environment:
         settings={app: whole.settings.get(app, {}) for app in whole.fleets},
         poll_seconds=whole.head.poll_seconds,
         require_approval=whole.head.require_approval,
+        infra=infra_of(whole.infra) if whole.infra else None,
     )
 
 

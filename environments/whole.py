@@ -10,7 +10,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from environments import rules
+from environments import infra_rules, rules
+from environments.infra_shapes import InfraShape
 from environments.model import BudgetShape, FileShape, FleetShape, FreezeShape, HeadShape, JudgeShape, parse
 from environments.overlay import BASE, Layers, Table
 from environments.problems import BadEnvironment, Complaint, in_folder, shown
@@ -28,6 +29,7 @@ class Whole:
     freezes: tuple[FreezeShape, ...]
     fleets: Mapping[str, FleetShape]
     settings: Mapping[str, dict[str, Any]]
+    infra: InfraShape | None
 
 
 def check(layers: Layers, name: str, overlay_of: Callable[[str], Table | None], apps: Collection[str] | None) -> Whole:
@@ -40,6 +42,9 @@ def check(layers: Layers, name: str, overlay_of: Callable[[str], Table | None], 
     freezes = _freezes(merged.get("freeze", []), found)
     fleets = _fleets(merged.get("fleet", {}), found)
     settings = _tables(merged.get("app", {}), "app", found)
+    # What base.toml says of the cloud are defaults: an environment is there if its own file says so.
+    in_cloud = "infra" in layers.overlay
+    infra = parse(InfraShape, merged["infra"], ("infra",), found) if in_cloud else None
 
     if budget:
         found += rules.budget(budget)
@@ -55,12 +60,15 @@ def check(layers: Layers, name: str, overlay_of: Callable[[str], Table | None], 
     found += rules.apps_exist(fleets, apps) if apps is not None else ()
     found += rules.settings(settings, ("app",))
     found += rules.origins(name, layers.overlay, overlay_of)
+    if infra:
+        found += infra_rules.infra(infra, fleets)
+        found += infra_rules.apart(name, layers.overlay, overlay_of)
 
     problems = [*layers.misplaced(), *map(layers.problem, found)]
     problems.sort(key=lambda problem: problem.file != in_folder(BASE))
     if problems or head is None or budget is None or judge is None:
         raise BadEnvironment(problems)
-    return Whole(head, budget, judge, tuple(freezes.values()), fleets, settings)
+    return Whole(head, budget, judge, tuple(freezes.values()), fleets, settings, infra)
 
 
 def _freezes(value: object, found: list[Complaint]) -> dict[int, FreezeShape]:

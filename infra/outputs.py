@@ -9,10 +9,10 @@ What an environment is *meant* to be is in ``environments``; what a node is doin
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-SCHEMA = "turnabout/outputs/1"
+SCHEMA = "turnabout/outputs/2"
 TRANSPORTS = ("local", "ssh", "ssm")
 
 
@@ -37,6 +37,8 @@ class NodeOutput:
     """Port name to ``host:port`` where the application itself listens, for probes of this node alone."""
     backends: tuple[str, ...]
     """Names of the balancer's backends whose weights may be set."""
+    carrier: str = ""
+    """Address of this node in the carrier's network, where devices reach its fronts; empty where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,12 @@ class Outputs:
     """Ed25519 public keys, 64 hex digits each, whose signature on a manifest the nodes accept."""
     bastion: str
     """Host that ``ssh`` passes through; empty when nodes are reached directly."""
+    region: str = ""
+    """Region that ``ssm`` and the bucket are asked in; empty on one machine."""
+    artifacts: str = ""
+    """Bucket that built releases are kept in; empty: the controller's own folder."""
+    releases: Mapping[str, str] = field(default_factory=dict)
+    """Application to the parameter that names its promoted release; the controller writes it, new nodes read it."""
     schema: str = SCHEMA
 
 

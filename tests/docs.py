@@ -123,6 +123,8 @@ def written_as(part: Json) -> str:
     if part["type"] == "array" and "type" in part.get("items", {}):
         kind = f"array of {WORDS[part['items']['type']]}s".replace("texts", "text")
     for inner in part.get("patternProperties", {}).values():
+        if "enum" not in inner:
+            continue
         kind = f"table of {' or '.join(f'`{choice}`' for choice in inner['enum'])}"
     return ", ".join([kind, *bounds])
 

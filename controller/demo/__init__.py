@@ -23,7 +23,7 @@ from controller.faces import words
 from controller.faces.cases import figures_html
 from controller.faces.demo import Ending, ending_badge, scene_badge
 from controller.faces.report import Chapter, several
-from infra.local.layout import BadApp
+from infra.application import BadApp
 from infra.local.ports import NoPortsLeft
 from infra.local.servers import ServerFailed, ServerMissing
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TextIO
 
 from environments import BadEnvironment, from_folder, names
+from infra.application import BadApp
 from infra.local.command import DONE, ERROR, Parser
-from infra.local.layout import BadApp
 from infra.local.platform import Platform, up
 from infra.local.ports import NoPortsLeft
 from infra.local.servers import ServerFailed, ServerMissing

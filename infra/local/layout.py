@@ -17,34 +17,18 @@ import json
 import os
 import secrets
 import tempfile
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from environments import Environment
-from infra.balancer import START_LINE, Balancer, Server, backends, haproxy_cfg
+from infra.application import App, read_app
+from infra.balancer import START_LINE, Balancer, Server, haproxy_cfg
+from infra.facts import node_facts
 from infra.local.servers import HOST
 from infra.outputs import NodeOutput
 
 SOCKET_PATH_LIMIT = 107
-RESERVE_BYTES = 100 * 1024 * 1024
-WATCHDOG_SECONDS = 5
-
-
-class BadApp(Exception):
-    """An application's release.toml cannot be used; the message says which and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class App:
-    """What the platform must know of an application: its ports, and where it says that it is ready."""
-
-    name: str
-    modes: Mapping[str, str]
-    ready_port: str
-    ready_path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,26 +56,6 @@ class Common:
     mongo_uri: Callable[[str], str]
     """Environment to where its far store is: all of them share one server here."""
     trusted: tuple[str, ...]
-
-
-def read_app(folder: Path, name: str) -> App:
-    """The platform's part of ``folder/NAME/release.toml``; the rest of that file is the controller's."""
-    path = folder / name / "release.toml"
-    try:
-        told = tomllib.loads(path.read_text())
-        modes = {str(port): str(mode) for port, mode in told["ports"].items()}
-        ready = urlsplit(told["ready"])
-    except FileNotFoundError:
-        raise BadApp(f"{path} is missing; every application of a fleet needs one.") from None
-    except (tomllib.TOMLDecodeError, KeyError, AttributeError) as error:
-        raise BadApp(f"{path} cannot be read: {error!r}; it needs `ports` and `ready`.") from None
-    for port, mode in modes.items():
-        if mode not in ("tcp", "http"):
-            raise BadApp(f'{path}: ports.{port} is "{mode}"; it must be "tcp" (MQTT) or "http".')
-    asked = [port for port in modes if "{port." + port + "}" in ready.netloc]
-    if len(asked) != 1 or modes[asked[0]] != "http":
-        raise BadApp(f'{path}: ready is "{told["ready"]}"; it must name one port of kind http, as {{port.http}}.')
-    return App(name, modes, asked[0], ready.path)
 
 
 def plan(environment: Environment, root: Path, apps: Path, take_port: Callable[[], int]) -> tuple[Node, ...]:
@@ -145,27 +109,23 @@ def write(node: Node, peers: Sequence[Node], common: Common) -> None:
     config, start_line = node.root / "haproxy.cfg", node.root / "session_start.lua"
     start_line.write_text(START_LINE)
     config.write_text(haproxy_cfg(balancer, str(start_line)))
-    facts = {
-        "node": node.name,
-        "zone": node.zone,
-        "environment": node.environment,
-        "bind": HOST,
-        "run": str(node.run),
-        "app": node.app.name,
-        "ports": dict(node.ports),
-        "balancer": {
-            "argv": [common.haproxy, "-db", "-f", str(config)],
-            "socket": str(node.run / "balancer.sock"),
-            "log": str(node.run / "log.sock"),
-            "backends": backends(balancer),
-        },
-        "observe": {"port": node.observe_port, "token": node.observe_token},
-        "trusted": list(common.trusted),
-        "secrets": {"mongo_uri": common.mongo_uri(node.environment)},
-        "python": common.python,
-        "reserve_bytes": RESERVE_BYTES,
-        "watchdog_seconds": WATCHDOG_SECONDS,
-    }
+    facts = node_facts(
+        node=node.name,
+        zone=node.zone,
+        environment=node.environment,
+        bind=HOST,
+        run=str(node.run),
+        app=node.app.name,
+        ports=node.ports,
+        haproxy=common.haproxy,
+        config=str(config),
+        balancer=balancer,
+        observe_port=node.observe_port,
+        observe_token=node.observe_token,
+        trusted=common.trusted,
+        mongo_uri=common.mongo_uri(node.environment),
+        python=common.python,
+    )
     path = node.root / "node.json"
     path.touch(mode=0o600)
     path.write_text(json.dumps(facts, indent=2, sort_keys=True) + "\n")

@@ -23,8 +23,8 @@ from pymongo import MongoClient
 from controller.node.manifest import artifact_digest, canonical, config_digest, release_digest
 from controller.node.pack import pack
 from environments import from_folder
+from infra.application import BadApp
 from infra.local import layout
-from infra.local.layout import BadApp
 from infra.local.platform import Platform, up
 from infra.local.servers import (
     ServerFailed,

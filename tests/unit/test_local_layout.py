@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.local.layout import SOCKET_PATH_LIMIT, App, BadApp, read_app, run_folder
+from infra.application import App, BadApp, read_app
+from infra.local.layout import SOCKET_PATH_LIMIT, run_folder
 from infra.local.ports import BLOCK, FIRST, LAST, Ports
 
 

@@ -36,9 +36,23 @@ PLATFORM = Outputs(
     bastion="",
 )
 
+CLOUD = Outputs(
+    environment="prod",
+    nodes=(node("bos-a", transport="ssm", address="i-0abc", carrier="155.146.0.7"), node("region-a")),
+    program=("/usr/bin/python3.11", "-I", "-S", "/srv/turnabout/node.pyz"),
+    mongo_uri="mongodb+srv://cluster.example/?authMechanism=MONGODB-AWS",
+    repository="https://git.example/factory.git",
+    trusted=("ab" * 32,),
+    bastion="",
+    region="us-east-1",
+    artifacts="artifacts-prod",
+    releases={"mqtt": "/turnabout/prod/releases/mqtt"},
+)
 
-def test_what_is_written_is_read_back() -> None:
-    assert from_json(to_json(PLATFORM)) == PLATFORM
+
+@pytest.mark.parametrize("platform", [PLATFORM, CLOUD], ids=["one machine", "cloud"])
+def test_what_is_written_is_read_back(platform: Outputs) -> None:
+    assert from_json(to_json(platform)) == platform
 
 
 def test_equal_platforms_give_equal_text() -> None:
@@ -50,13 +64,13 @@ Change = Callable[[dict[str, Any]], object]
 BAD: list[tuple[str, Change, str]] = [
     (
         "another schema",
-        lambda d: d.update(schema="turnabout/outputs/2"),
-        'schema: "turnabout/outputs/2" is not one this version reads (it reads "turnabout/outputs/1"); use the '
+        lambda d: d.update(schema="turnabout/outputs/3"),
+        'schema: "turnabout/outputs/3" is not one this version reads (it reads "turnabout/outputs/2"); use the '
         "controller that belongs to the platform, or bring the platform up with this one.",
     ),
-    ("no schema", lambda d: d.pop("schema"), 'schema: is missing; this version reads "turnabout/outputs/1".'),
+    ("no schema", lambda d: d.pop("schema"), 'schema: is missing; this version reads "turnabout/outputs/2".'),
     ("a missing key", lambda d: d.pop("mongo_uri"), "mongo_uri: is missing; bring the platform up again to write it."),
-    ("an unknown key", lambda d: d.update(color=1), "color: is not a key of turnabout/outputs/1; remove it."),
+    ("an unknown key", lambda d: d.update(color=1), "color: is not a key of turnabout/outputs/2; remove it."),
     ("a wrong type", lambda d: d.update(environment=7), "environment: must be text, found 7."),
     (
         "a program that is text",

@@ -1,0 +1,73 @@
+"""What a new machine does first, as cloud-init reads it. Pure text, without a secret.
+
+The data volume is found, or made; what the node needs is fetched if it is not on the volume yet: the node program, its
+facts, its balancer's configuration. From then on the node starts without anybody's help, because it must come back to
+last good while the region is unreachable. A machine that takes over a volume goes on with what is there.
+"""
+
+from infra.slots import PROGRAM, ROOT
+
+RUN = "/run/turnabout"
+
+_UNIT = """\
+[Unit]
+Description=Turnabout node
+RequiresMountsFor={root}
+StartLimitIntervalSec=0
+
+[Service]
+ExecStartPre=/usr/local/sbin/turnabout-fetch
+ExecStart={program} {root}/{node} supervise
+RuntimeDirectory=turnabout
+KillMode=control-group
+Restart=always
+RestartSec=1
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+_FETCH = """\
+#!/bin/bash
+set -euo pipefail
+umask 077
+mkdir -p {root}/{node}
+have() {{ [ -s "$1" ]; }}
+take() {{ mv -f "$1.partial" "$1"; }}
+copy() {{ aws s3 cp --only-show-errors --region {region} "s3://{bucket}/$1" "$2.partial"; }}
+object() {{ have "$2" || {{ copy "$1" "$2" && take "$2"; }}; }}
+object program/node.pyz {root}/node.pyz
+object nodes/{node}/haproxy.cfg {root}/{node}/haproxy.cfg
+object nodes/session_start.lua {root}/{node}/session_start.lua
+have {root}/{node}/node.json || {{
+    aws ssm get-parameter --region {region} --with-decryption --name {facts} --query Parameter.Value --output text \\
+        > {root}/{node}/node.json.partial && take {root}/{node}/node.json
+}}
+"""
+
+_VOLUME = """\
+#!/bin/bash
+set -euo pipefail
+for _ in $(seq 300); do [ -b /dev/sdf ] && break; sleep 1; done
+blkid /dev/sdf > /dev/null || mkfs.ext4 -q -L turnabout /dev/sdf
+mkdir -p {root}
+grep -q LABEL=turnabout /etc/fstab || echo "LABEL=turnabout {root} ext4 defaults,nofail 0 2" >> /etc/fstab
+mountpoint -q {root} || mount {root}
+"""
+
+
+def user_data(node: str, region: str, bucket: str, facts: str) -> str:
+    """The cloud-init text of a node. ``facts`` is the parameter that holds its node.json."""
+    said = {"node": node, "region": region, "bucket": bucket, "facts": facts, "root": ROOT}
+    files = {
+        "/usr/local/sbin/turnabout-volume": ("0755", _VOLUME.format(**said)),
+        "/usr/local/sbin/turnabout-fetch": ("0755", _FETCH.format(**said)),
+        "/etc/systemd/system/turnabout-node.service": ("0644", _UNIT.format(program=" ".join(PROGRAM), **said)),
+    }
+    lines = ["#cloud-config", "packages: [docker, haproxy, python3.11]", "write_files:"]
+    for path, (mode, text) in files.items():
+        lines += [f"  - path: {path}", f'    permissions: "{mode}"', "    content: |"]
+        lines += [f"      {line}".rstrip() for line in text.splitlines()]
+    lines += ["runcmd:", "  - [/usr/local/sbin/turnabout-volume]"]
+    lines += ["  - [systemctl, enable, --now, docker, turnabout-node]"]
+    return "\n".join(lines) + "\n"
