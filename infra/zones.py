@@ -126,7 +126,8 @@ def _behind(args: ZonesArgs, zone: ZoneArgs) -> RegionZoneArgs:
 
 def _user_data(args: ZonesArgs, slot: Slot) -> pulumi.Output[str]:
     region, facts = args.infra.region, facts_path(args.labels, slot.name)
+    release = args.labels.path("releases", slot.app.name)
     text: pulumi.Output[str] = args.artifacts.bucket.bucket.apply(
-        lambda bucket: user_data(slot.name, region, bucket, facts)
+        lambda bucket: user_data(slot.name, region, bucket, facts, release)
     )
     return text
