@@ -31,6 +31,13 @@ def stage(root: str, given: Json) -> Json:
     return store.stage(Node(root), given["digest"], sys.stdin.buffer)
 
 
+def adopt(root: str, given: Json) -> Json:
+    from .adopt import adopt
+    from .node import Node
+
+    return adopt(Node(root), given["digest"], given["previous"])
+
+
 def gc(root: str, given: Json) -> Json:
     from . import store
     from .node import Node
@@ -76,7 +83,9 @@ def supervise(root: str, given: Json) -> Json:
     return {}
 
 
-ON_DISK = {"stage": stage, "gc": gc, "probe": probe, "logs": logs, "serve": serve, "supervise": supervise}
+ON_DISK = {
+    "stage": stage, "adopt": adopt, "gc": gc, "probe": probe, "logs": logs, "serve": serve, "supervise": supervise,
+}  # fmt: skip
 """The verbs that do not ask serve, or are it."""
 
 

@@ -77,12 +77,15 @@ class Answers(mocks.Mocks):
     def __init__(self, closed: tuple[str, ...] = (), offered: Mapping[str, tuple[str, ...]] | None = None) -> None:
         self.closed, self.offered = closed, offered or {}
         self.numbers: dict[str, int] = {}
+        self.no_zone = "no matching EC2 Availability Zone found"
+        self.private: list[dict[str, str]] = []
+        """The private addresses that Atlas gives a cluster."""
 
     def call(self, args: mocks.MockCallArgs) -> Any:
         if args.token.endswith("getAvailabilityZone:getAvailabilityZone"):
             place = args.args["name"]
             if place not in ZONES:
-                return {}, [("name", "no matching EC2 Availability Zone found")]
+                return {}, [("name", self.no_zone)]
             open_to_us = "opt-in-not-required" if ZONES[place] == "us-east-1" else "opted-in"
             status = "not-opted-in" if place in self.closed else open_to_us
             group = place.rsplit("-", 3)[0] if "-wlz-" in place else "us-east-1"
@@ -105,7 +108,12 @@ class Answers(mocks.Mocks):
         elif kind == "Bucket":
             state["bucket"] = f"{args.name}-0f1e2d"
         elif kind in ("AdvancedCluster", "FlexCluster"):
-            state["connectionStrings"] = {"standardSrv": f"mongodb+srv://{state['name']}.mongodb.example"}
+            state["connectionStrings"] = {
+                "standardSrv": f"mongodb+srv://{state['name']}.mongodb.example",
+                "privateEndpoints": self.private,
+            }
+        elif kind == "PrivateLinkEndpoint":
+            state |= {"endpointServiceName": "com.amazonaws.vpce.atlas", "privateLinkId": "link"}
         elif kind == "LoadBalancer":
             state["dnsName"] = f"{args.name}.elb.example"
         elif kind == "CloudProviderAccessSetup":
