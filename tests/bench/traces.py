@@ -127,7 +127,7 @@ def trace(traffic: Traffic, random: Random) -> Iterator[Sample]:
         if "silence" in traffic.checks:
             lost = (harms(traffic, second) and traffic.harm is not None and traffic.harm.lost) or 0.0
             heard = ({"a": devices[0].metrics(second + 1, lost)}, {"b": devices[1].metrics(second + 1, 0.0)})
-        yield Sample("app", float(second + 1), (Cell("ZONE", "/", one, two, *slow),), heard[0], heard[1])
+        yield Sample("app", float(second + 1), (Cell("ZONE", "/", one, two, *slow),), *heard, {"a": 1.0, "b": 1.0})
 
 
 def harms(traffic: Traffic, second: int) -> bool:

@@ -103,8 +103,6 @@ class Traffic:
     harm: Harm | None = None
     p95: float | None = None
     """The seconds within which 95 % of the watches must have found the harm."""
-    median: float | None = None
-    """The same of half of the watches."""
     held_out: bool = False
     promised: bool = True
 
