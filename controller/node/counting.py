@@ -15,7 +15,7 @@ from .errors import Json
 EDGES_MS = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 2000, 5000)
 
 AGAIN = 5
-"""Seconds in which a client that failed counts no more, good or bad: it tries again for a while, which is one failure."""
+"""Seconds in which a client that failed counts no more, good or bad: it tries again, and all of it is one failure."""
 
 
 @dataclass(slots=True)
