@@ -1,4 +1,4 @@
-"""Synthetic users: a steady stream of requests through the fleets' own balancers.
+"""Synthetic users: a paced stream of requests through the fleets' own balancers.
 
 They come from outside the candidate, through the same doors as everybody, and the balancers count them like everybody;
 nothing they are answered is looked at here. One thread for each application, paced, open loop: a slow answer makes the
@@ -17,8 +17,8 @@ from controller.model import Synthetic
 from infra.outputs import Outputs
 
 TIMEOUT = 2.0
-CLIENTS = 40
-"""Names the requests go by: balancers count a client once a second, however often it asks."""
+CLIENTS = 1000
+"""Names the requests go by: one that failed does not count for a while, and each request is to count by itself."""
 
 
 class SyntheticCrowd:
