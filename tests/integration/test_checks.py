@@ -28,6 +28,16 @@ FEW = "synthetic_at_most_per_second = 0.2\n"
 """So few that not even all of them show anything."""
 
 CREEP: toy.Edit = ("release.toml", 'name = "counted"', 'name = "creep"\nkind = "creep"\n\n[[checks]]\nname = "counted"')
+TIMELY: toy.Edit = (
+    "release.toml",
+    'name = "counted"',
+    'name = "slow"\nkind = "slower_than_control_p95"\n\n[[checks]]\nname = "counted"',
+)
+HEARD: toy.Edit = (
+    "release.toml",
+    'name = "counted"',
+    'name = "silence"\nkind = "missing_events"\nevents = "answered"\nper = "asked"\n\n[[checks]]\nname = "counted"',
+)
 LAG: toy.Edit = (
     "release.toml",
     'name = "counted"',
@@ -35,6 +45,10 @@ LAG: toy.Edit = (
     'lasting_seconds = 0\n\n[[checks]]\nname = "counted"',
 )
 ANYBODY: toy.Edit = ("release.toml", 'data = "toy"', 'data = "toy"\nsynthetic = ["/items/7", "/items/8"]')
+SLOW: toy.Edit = ("answer.py", "def answer(", "import time\n\n\ndef answer(")
+WAITING: toy.Edit = ("answer.py", "    return f", "    time.sleep(0.15)\n    return f")
+MUTE: toy.Edit = ("answer.py", 'counts["answered"] += 1', 'counts["failed"] += 1')
+"""Whoever asks gets an answer, the books balance, and nothing of it arrives where it should."""
 LEAKING: toy.Edit = (
     "answer.py", "def answer(number, settings):\n",
     "kept = []\n\n\ndef answer(number, settings):\n    kept.append(b'x' * 150_000)\n",
@@ -61,7 +75,7 @@ def small(tmp_path_factory: pytest.TempPathFactory, metrics: MetricsServer) -> I
         tmp_path_factory.mktemp("checks") / "w", {"leaks": LEAKS, "asks": asks, "helped": HELPED, "raised": RAISED}
     )
     try:
-        begun = {"leaks": (CREEP,), "asks": (LAG, ANYBODY), "helped": (ANYBODY,), "raised": (ANYBODY,)}
+        begun = {"leaks": (CREEP, TIMELY, HEARD), "asks": (LAG, ANYBODY), "helped": (ANYBODY,), "raised": (ANYBODY,)}
         firsts = [(made.places[name], first_release(made.places[name], *edits)) for name, edits in begun.items()]
         for place, first in firsts:
             place.until(first, Phase.PROMOTED, seconds=90)
@@ -110,6 +124,29 @@ def test_what_does_not_leak_is_promoted_after_a_watch_that_would_have_seen_it(sm
     assert "nothing that its processes hold grows toward a limit faster than on last good" in shown
 
 
+def test_a_release_that_answers_later_than_last_good_did_goes_back(small: Small) -> None:
+    place = small.places["leaks"]
+    rollout = place.until(place.change("Think twice", SLOW, WAITING), Phase.REVERTED, seconds=90)
+    said = re.match(
+        r"/items/\*, an existing path, were slower than last good's slowest twentieth for (\d+\.\d) % of calls on the "
+        r"candidate and (\d+\.\d) % on last good \(",
+        rollout.why,
+    )
+    assert said, rollout.why
+    assert float(said[1]) > 50 > float(said[2])
+    assert back(place, rollout)
+
+
+def test_a_release_whose_events_do_not_come_goes_back_although_every_call_is_answered(small: Small) -> None:
+    place = small.places["leaks"]
+    rollout = place.until(place.change("Keep it to itself", MUTE), Phase.REVERTED, seconds=90)
+    assert re.match(
+        r"Answered came 0\.\d\d times per asked on the candidate and (1\.00|0\.9\d) times on last good; evidence ",
+        rollout.why,
+    ), rollout.why
+    assert back(place, rollout)
+
+
 def lags(of_canary: str) -> str:
     return vector(({"node": "bos-a"}, of_canary), ({"node": "bos-b"}, "0.5"))
 
@@ -155,6 +192,10 @@ def test_a_fleet_that_nobody_uses_is_no_pass_and_synthetic_users_make_it_one(sma
         r"and 40\.0 % must be visible\.",
         quiet.why,
     ), quiet.why
+    again = asks.reaches(quiet.number + 1, Phase.HELD, seconds=90)
+    assert again.attempt == 2, "tried once more, and then a person is asked"
+    assert asks.turnabout("status", "asks")[0] == 3
+    assert not asks.chronicle.read().standing.quarantine.keys() & {again.lanes[0].candidate.digest}
     assert told(asks, quiet) == [
         "Toy is asked 0.2 times a second by the controller: what came so far would show nothing in errors by the end "
         "of the watch, and 40.0 % must be visible; even so it would show nothing."
