@@ -9,38 +9,30 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from controller.drift import alignment, explaining
 from controller.drift.explaining import NotDeclared, Side
-from controller.drift.finding import Coverage, Kind, Part, Report, Waiver, ordered, unseen
+from controller.drift.finding import (
+    Coverage,
+    Kind,
+    Part,
+    Report,
+    Waiver,
+    ordered,
+    unseen,
+)
 from controller.drift.remembering import Record, read, remember, written
 from controller.drift.waiving import laid_on
 from controller.errors import Refused, Trouble, Unreachable
 from controller.observers.program import Programs
 from controller.site import Site
+from controller.siting import Wanted, sited, unsited
 from environments import BadEnvironment, from_folder
 from environments.settings import written as as_written
 from environments.waivers import read_waivers
 
 RECORD = "drift.json"
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What to look at. ``pairs`` are environments to hold against each other, the earlier one first."""
-
-    checkout: Path
-    environments: tuple[str, ...]
-    pairs: tuple[tuple[str, str], ...]
-    kinds: tuple[Kind, ...]
-    site: Site | None
-
-    @property
-    def folder(self) -> Path:
-        return self.checkout / "environments"
 
 
 def look(wanted: Wanted) -> Report:
@@ -68,6 +60,7 @@ def look(wanted: Wanted) -> Report:
 def looks(wanted: Wanted) -> Iterator[Part]:
     if Kind.ALIGNMENT in wanted.kinds:
         yield from aligned(wanted)
+    yield from sited(wanted, wanted.site) if wanted.site else unsited(wanted)
 
 
 # ---- alignment ----------------------------------------------------------------------------------------------------

@@ -10,12 +10,12 @@ from pathlib import Path
 from controller import drifting
 from controller.commands.exits import DONE, ERROR, NO
 from controller.drift.finding import Kind, Report
-from controller.drifting import Wanted
 from controller.errors import Refused
 from controller.faces import drift as face
 from controller.faces import drift_records
 from controller.faces.terminal import console
 from controller.site import FILE, Site, load_site
+from controller.siting import Wanted
 from environments import BadEnvironment, from_folder, names
 from environments.problems import Problem, in_folder, nearest
 

@@ -12,7 +12,7 @@ from controller.drift import severity
 from controller.drift.explaining import Explained, Settings, Side
 from controller.drift.finding import Cause, Difference, Finding, Kind, Remedy, Severity, State, counted
 from controller.drift.resources import GONE, Leaf, Resources, listed, shown
-from environments.settings import NOTHING, Apart
+from environments.settings import NOTHING, Apart, Written
 
 BASE = "environments/base.toml"
 
@@ -52,9 +52,13 @@ def intended(pair: Explained) -> Iterator[Finding]:
 
 
 def cause(pair: Explained, one: Apart) -> Cause:
-    sides = (pair.left, pair.right)
-    values = {pair.left.name: setting(one.left), pair.right.name: setting(one.right)}
-    return Cause(one.name, {side.name: side.written.place(one.path) for side in sides}, values)
+    return cause_of(pair.left.written, pair.right.written, one)
+
+
+def cause_of(left: Written, right: Written, one: Apart) -> Cause:
+    """A setting as the cause of something, with its line in both environments."""
+    places = {side.name: side.place(one.path) for side in (left, right)}
+    return Cause(one.name, places, {left.name: setting(one.left), right.name: setting(one.right)})
 
 
 def said(pair: Explained, settings: Settings, side: Side) -> str:

@@ -91,14 +91,14 @@ def document(value: Any) -> Any:
     return dict(sections(value)) if value.count("\n") > 2 else value
 
 
-def sections(text: str) -> Iterator[tuple[str, str]]:
+def sections(text: str, words_of_a_line: int = 2) -> Iterator[tuple[str, str]]:
     """A configuration's lines by their first words, so that a line more does not shift every line after it."""
     section, seen = "", dict[str, int]()
     for line in filter(str.strip, text.splitlines()):
         words = line.split()
         if not line[0].isspace():
             section = " ".join(words[:2])
-        key = section if not line[0].isspace() else f"{section}/{' '.join(words[:2])}"
+        key = section if not line[0].isspace() else f"{section}/{' '.join(words[:words_of_a_line])}"
         seen[key] = seen.get(key, 0) + 1
         yield key if seen[key] == 1 else f"{key} ({seen[key]})", line.strip()
 

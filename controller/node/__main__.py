@@ -53,6 +53,13 @@ def logs(root: str, given: Json) -> Json:
     return {"lines": last_lines(log, lines) if given["of"] is None else lines_of(log, given["of"], lines)}
 
 
+def inspect(root: str, given: Json) -> Json:
+    from .inspecting import inspect
+    from .node import Node
+
+    return inspect(Node(root), given["mend"])
+
+
 def serve(root: str, given: Json) -> Json:
     from .disk import lock
     from .node import Node
@@ -76,7 +83,15 @@ def supervise(root: str, given: Json) -> Json:
     return {}
 
 
-ON_DISK = {"stage": stage, "gc": gc, "probe": probe, "logs": logs, "serve": serve, "supervise": supervise}
+ON_DISK = {
+    "stage": stage,
+    "gc": gc,
+    "inspect": inspect,
+    "probe": probe,
+    "logs": logs,
+    "serve": serve,
+    "supervise": supervise,
+}
 """The verbs that do not ask serve, or are it."""
 
 
