@@ -164,6 +164,12 @@ def parser() -> Parser:
     kinds = ["live", "alignment", "release", "data", "runtime", "traffic", "history", "unmanaged", "waiver"]
     drift.add_argument("--kind", nargs="+", choices=kinds, metavar="KIND", help=f"only these of {', '.join(kinds)}")
     drift.add_argument("--folder", default=".", help="the checkout (default: here)")
+    for face, help in (
+        ("html", "one self-contained page"),
+        ("markdown", "for a pull request"),
+        ("sarif", "SARIF 2.1.0"),
+    ):
+        drift.add_argument(f"--{face}", type=Path, metavar="FILE", help=f"write the report too: {help}")
     drift.add_argument("--whole", action="store_true", help="with every value of what is explained")
     verb("doctor", "look whether everything that is needed is here and answers", json=True)
     demo = verb("demo", "tell the whole story on this machine, with real servers", json=False)

@@ -54,6 +54,7 @@ def look(wanted: Wanted) -> Report:
         looked=frozenset(pair for part in (*parts, unread) for pair in part.looked),
         coverage=coverage,
         settings=sum(part.tried for part in parts),
+        roads={app: road for part in parts for app, road in part.roads.items()},
     )
 
 

@@ -78,19 +78,22 @@ def ledgers(wanted: Wanted, site: Site) -> Iterator[Part]:
         except Trouble as trouble:
             kinds = [kind for kind in (Kind.HISTORY, Kind.TRAFFIC) if kind in wanted.kinds]
             yield Part(tuple(unseen(kind, (name,), str(trouble)) for kind in kinds))
+    ways = {name: roads.roads(rows) for name, rows in past.items()}
     found: list[Finding] = []
     looked: set[tuple[Kind, str]] = set()
     for left, right in pairs_of(wanted):
         if not past.get(left) or not past.get(right):
             continue
         if Kind.HISTORY in wanted.kinds:
-            found += roads.findings(left, right, roads.roads(past[left]), roads.roads(past[right]))
+            found += roads.findings(left, right, ways[left], ways[right])
             looked |= {(Kind.HISTORY, left), (Kind.HISTORY, right)}
         if Kind.TRAFFIC in wanted.kinds:
             own = synthetic(wanted.folder, left, right)
             found += traffic.findings(left, right, traffic.loads(past[left]), traffic.loads(past[right]), own)
             looked |= {(Kind.TRAFFIC, left), (Kind.TRAFFIC, right)}
-    yield Part(tuple(found), frozenset(looked))
+    apps = {app for way in ways.values() for app in way} if Kind.HISTORY in wanted.kinds else ()
+    together = {app: {name: way.get(app, ()) for name, way in ways.items()} for app in sorted(apps)}
+    yield Part(tuple(found), frozenset(looked), roads=together)
 
 
 def synthetic(folder: Path, left: str, right: str) -> dict[str, Cause]:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from importlib.metadata import version
 from pathlib import Path
 
 from controller import drifting
 from controller.commands.exits import DONE, ERROR, NO
+from controller.commands.reading import written as write
 from controller.drift.finding import Kind, Report
 from controller.errors import Refused
 from controller.faces import drift as face
 from controller.faces import drift_records
+from controller.faces.drift_markdown import drift_markdown
+from controller.faces.drift_page import drift_page
+from controller.faces.sarif import sarif
 from controller.faces.terminal import console
 from controller.site import FILE, Site, load_site
 from controller.siting import Wanted
@@ -24,6 +29,14 @@ def drift(args: argparse.Namespace) -> int:
     """Look at what is wanted, and show it; exit 2 when anything differs that nobody explains."""
     report = drifting.look(wanted(args))
     report = drifting.recorded(site(args), report)
+    written = {
+        args.html: lambda: drift_page(report, code(report)),
+        args.markdown: lambda: drift_markdown(report),
+        args.sarif: lambda: json.dumps(sarif(report, version("turnabout")), indent=2) + "\n",
+    }
+    for path, drawn in written.items():
+        if path is not None:
+            write(path, drawn())
     if args.json:
         print(json.dumps(drift_records.report_json(report), indent=2))
     else:

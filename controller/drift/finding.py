@@ -140,6 +140,21 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """One artefact that an environment ran for good: promoted there, or come back to."""
+
+    artifact: str
+    commit: str
+    subject: str
+    rollout: int
+    back: bool = False
+
+
+Roads = Mapping[str, Mapping[str, tuple[Stop, ...]]]
+"""Application to environment to what it ran for good, oldest first."""
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """What one look brought to the report: its findings, and which kinds it looked at where."""
 
@@ -148,6 +163,7 @@ class Part:
     coverage: Mapping[str, Coverage] = field(default_factory=dict)
     tried: int = 0
     """How many settings were tried, one by one."""
+    roads: Roads = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +209,7 @@ class Report:
     trend: tuple[Moment, ...] = ()
     settings: int = 0
     """How many settings were tried, one by one."""
-    roads: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
-    """Application to environment to the releases that were promoted there, oldest first."""
+    roads: Roads = field(default_factory=dict)
 
     @property
     def open(self) -> tuple[Finding, ...]:

@@ -6,27 +6,15 @@ the other ran. Only the order counts: no clock of one is held against a clock of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 
 from controller import rows
-from controller.drift.finding import Difference, Finding, Kind, Remedy, Severity, State
+from controller.drift.finding import Difference, Finding, Kind, Remedy, Severity, State, Stop
 from controller.model import Phase
 from controller.rows import Row
 
 LAST = 12
 """How many of an environment's last promotions are held against the road before it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """One artefact that an environment ran for good: promoted there, or come back to."""
-
-    artifact: str
-    commit: str
-    subject: str
-    rollout: int
-    back: bool = False
 
 
 Road = tuple[Stop, ...]
@@ -101,7 +89,3 @@ def stray(source: str, target: str, app: str, stop: Stop, why: str, *, now: bool
             Remedy(f"take it out of {target}", f'turnabout revert {target} --reason "it did not pass {source}"'),
         ),
     )
-
-
-def listed(road: Sequence[Stop]) -> tuple[str, ...]:
-    return tuple(stop.commit[:7] for stop in road)

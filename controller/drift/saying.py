@@ -5,7 +5,7 @@ Pure. Faces choose colours and places; every word and number they share comes fr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from controller.drift.finding import Finding, Kind, Report, Severity, State, counted
@@ -62,6 +62,36 @@ def sentence(report: Report) -> str:
 
 def together(names: tuple[str, ...]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Intended:
+    """A reviewed setting that explains differences: its value and line everywhere, and how much it explains."""
+
+    setting: str
+    values: Mapping[str, str]
+    places: Mapping[str, str]
+    differences: int
+    findings: tuple[Finding, ...]
+
+
+def intended(report: Report) -> tuple[Intended, ...]:
+    """What is explained, one line for each setting, however many pairs of environments it explains."""
+    groups: dict[str, list[Finding]] = {}
+    for one in report.having(State.EXPLAINED):
+        groups.setdefault(one.what if one.kind is not Kind.ALIGNMENT or one.values else "other settings", []).append(
+            one
+        )
+    return tuple(
+        Intended(
+            what,
+            {name: value for one in found for name, value in one.values.items()},
+            {name: place for one in found for cause in one.causes[:1] for name, place in cause.places.items()},
+            sum(len(one.differences) for one in found),
+            tuple(found),
+        )
+        for what, found in groups.items()
+    )
 
 
 def cell(report: Report, kind: Kind, environment: str) -> tuple[Mark, ...]:

@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from controller.drift.finding import ABSENT, Difference, Finding, Kind, Remedy, Severity, State
 
+OWN = "(its own)"
+"""How a role's own database is written, whose name is not the same everywhere."""
 SAMPLED = 50
 """Fewer documents than this prove nothing about a field that is missing."""
 
@@ -130,8 +133,17 @@ def created(index: str, spec: str) -> str:
     return f'create_index({keys!r}, name="{index}"{options})'.replace("'", '"')
 
 
-def python(text: str) -> str:
-    return repr(json.loads(text)).replace("'", '"')
+def python(text: str, database: str = "") -> str:
+    """Canonical JSON as Python writes it, with a database's own name where it stood."""
+
+    def named(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: named(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [named(inner) for inner in value]
+        return database if value == OWN else value
+
+    return repr(named(json.loads(text))).replace("'", '"')
 
 
 def fields(two: Two, name: str, a: Collection, b: Collection) -> Iterator[Finding]:
@@ -159,7 +171,7 @@ def roles(two: Two, a: Mapping[str, str], b: Mapping[str, str]) -> Iterator[Find
         command = f'.command("dropRole", "{role}")' if one == ABSENT else ""
         if one != ABSENT:
             verb = "createRole" if other == ABSENT else "updateRole"
-            command = f'.command("{verb}", "{role}", privileges={python(one)}, roles=[])'
+            command = f'.command("{verb}", "{role}", privileges={python(one, two.real)}, roles=[])'
         what = f"role {role} is not the same"
         why = "Who may do what in the store is not what was rehearsed."
         yield two.finding(f"role {role}", what, Severity.HIGH, one, other, why, command)

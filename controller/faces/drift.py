@@ -10,7 +10,19 @@ from rich.table import Table
 from rich.text import Text
 
 from controller.drift.finding import SAYS, Difference, Finding, Report, Severity, State
-from controller.drift.saying import GROUPS, Mark, cell, counts, covered, headline, sentence, state_of, together
+from controller.drift.saying import (
+    GROUPS,
+    Intended,
+    Mark,
+    cell,
+    counts,
+    covered,
+    headline,
+    intended,
+    sentence,
+    state_of,
+    together,
+)
 from controller.faces import words
 from controller.faces.terminal import UNICODE, Glyphs, Prose, shown
 
@@ -42,13 +54,17 @@ def drift(report: Report, g: Glyphs = UNICODE, *, whole: bool = False) -> Render
         if found := report.having(state):
             parts += ["", Text(f"{name} · {len(found)}", "head")]
             if state is State.EXPLAINED:
-                parts += [explained(found)]
+                parts += [explained(intended(report), report.environments)]
             parts += [part for one in found if state is not State.EXPLAINED or whole for part in finding(one, report)]
     return shown(Group(*parts), g)
 
 
 def matrix(report: Report) -> Table:
     drawn = Table.grid(padding=(0, 2))
+    drawn.add_column(no_wrap=True)
+    drawn.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    for _ in report.environments:
+        drawn.add_column()
     drawn.add_row("", "", *(Text(name, "bold") for name in report.environments))
     for kind in report.kinds:
         cells = (marks(cell(report, kind, name)) for name in report.environments)
@@ -79,17 +95,16 @@ def values(one: Difference) -> Text:
     return Text.assemble((one.where, "quiet"), *sides)
 
 
-def explained(found: tuple[Finding, ...]) -> Table:
+def explained(found: tuple[Intended, ...], environments: tuple[str, ...]) -> Table:
     """A line for each setting: what it is where, how much it explains, and the line that says it."""
     drawn = Table.grid(padding=(0, 2))
-    drawn.add_column(ratio=3, overflow="fold")
-    drawn.add_column(ratio=4, overflow="fold")
+    for ratio in (3, *(2 for _ in environments)):
+        drawn.add_column(ratio=ratio, overflow="fold")
     drawn.add_column(justify="right", no_wrap=True)
-    drawn.add_column(overflow="fold", ratio=2)
+    drawn.add_column(ratio=2, overflow="fold")
+    drawn.add_row(*(Text(name, "quiet") for name in ("setting", *environments, "makes", "said in")))
     for one in found:
-        sides = "  ".join(f"{name} {value}" for name, value in one.values.items())
-        place = next(iter(reversed(one.causes[0].places.values())), "") if one.causes else ""
-        drawn.add_row(
-            Text(one.what), Text(sides, "quiet"), Text(str(len(one.differences)), "quiet"), Text(place, "quiet")
-        )
+        values = (Text(one.values.get(name, ""), "quiet") for name in environments)
+        place = next((one.places[name] for name in reversed(environments) if name in one.places), "")
+        drawn.add_row(Text(one.setting), *values, Text(str(one.differences), "quiet"), Text(place, "quiet"))
     return drawn

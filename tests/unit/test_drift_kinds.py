@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from controller.drift import machines, roads, running, stores, traffic
-from controller.drift.finding import Cause, Finding, Severity, State
+from controller.drift.finding import Cause, Finding, Severity, State, Stop
 from controller.drift.machines import Machine
-from controller.drift.roads import Road, Stop
+from controller.drift.roads import Road
 from controller.drift.running import Fleet, Running, Silent
 from controller.drift.stores import Collection, Database
 from controller.drift.traffic import Load
