@@ -75,7 +75,7 @@ def findings() -> Iterator[Finding]:
         what="aws.ebs.Volume bos-a-data: encrypted is chosen by the environment's name", odd=("stage",),
         why="The program declares this for the name stage alone, and no setting says so.",
         values={"stage": "false"}, differences=(Difference("encrypted", {"stage": "false"}, "infra/slot.py:62"),),
-        remedies=(Remedy("make it a named setting", "environments/base.toml: declare it, read it at infra/slot.py:62"),),
+        remedies=(Remedy("make it a named setting", "environments/base.toml: declare it, and read it"),),
     )  # fmt: skip
     node = NodeOutput("dfw-b", "DFW", "mqtt", "/srv/turnabout/dfw-b", "local", "", "", "", {}, {}, ())
     promoted, other = release("mqtt", "7c1e9f4"), release("mqtt", "41aa09c")

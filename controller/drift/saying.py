@@ -44,7 +44,8 @@ def headline(report: Report) -> Mark:
 def sentence(report: Report) -> str:
     names = together(report.environments)
     if not report.open:
-        few = f"{counted(len(report.having(State.EXPLAINED)), 'difference')} between {names} are set on purpose"
+        number = len(report.having(State.EXPLAINED))
+        few = f"{counted(number, 'difference')} between {names} {'is' if number == 1 else 'are'} set on purpose"
         waived = len(report.having(State.WAIVED))
         rest = f", {waived} more {'is' if waived == 1 else 'are'} waived" if waived else ""
         seen = " What was not looked at may differ all the same." if report.unseen else ""

@@ -68,7 +68,7 @@ def where(report: Report) -> str:
         for name in report.environments
     )
     rows = "".join(
-        f'<tr><td><b>{kind}</b> <span class="soft small">{SAYS[kind]}</span></td>'
+        f'<tr><td><b>{kind}</b> <span class="soft small says">{SAYS[kind]}</span></td>'
         + "".join(f"<td>{marks(report, kind, name)}</td>" for name in report.environments)
         + "</tr>"
         for kind in report.kinds
