@@ -156,6 +156,10 @@ def parser() -> Parser:
     promote = verb("promote", "commit what one environment has promoted to the branch of the next", json=True)
     promote.add_argument("source", help="where it was promoted; its branch's head must be what runs there")
     promote.add_argument("target", help="the environment whose promotes_from names it")
+    promote.add_argument(
+        "--despite-drift", action="store_true", help="go on though the two differ in what nobody explains"
+    )
+    promote.add_argument("--reason", type=reason, metavar="WHY", help="why, for the target's ledger")
     promote.add_argument("--key", type=Path, metavar="FILE", help="an OpenSSH key to sign the commit with")
     drift = verb("drift", "how environments differ from what they say, and from each other", json=True)
     which = drift.add_mutually_exclusive_group()

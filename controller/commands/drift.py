@@ -29,14 +29,12 @@ def drift(args: argparse.Namespace) -> int:
     """Look at what is wanted, and show it; exit 2 when anything differs that nobody explains."""
     report = drifting.look(wanted(args))
     report = drifting.recorded(site(args), report)
-    written = {
-        args.html: lambda: drift_page(report, code(report)),
-        args.markdown: lambda: drift_markdown(report),
-        args.sarif: lambda: json.dumps(sarif(report, version("turnabout")), indent=2) + "\n",
-    }
-    for path, drawn in written.items():
-        if path is not None:
-            write(path, drawn())
+    if args.html:
+        write(args.html, drift_page(report, code(report)))
+    if args.markdown:
+        write(args.markdown, drift_markdown(report))
+    if args.sarif:
+        write(args.sarif, json.dumps(sarif(report, version("turnabout")), indent=2) + "\n")
     if args.json:
         print(json.dumps(drift_records.report_json(report), indent=2))
     else:

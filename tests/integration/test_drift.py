@@ -171,21 +171,23 @@ def plant(port: int, change: str) -> None:
 
     with MongoClient[dict[str, Any]]("127.0.0.1", port, directConnection=True) as client:
         database = client["c360"]
-        {
-            "drop an index": lambda: database["orders"].drop_index("by_customer"),
-            "turn an index round": lambda: (
-                database["orders"].drop_index("by_customer"),
-                database["orders"].create_index([("customer", 1), ("at", 1)], name="by_customer"),
-            ),
-            "add an index": lambda: database["orders"].create_index("cents", name="by_hand"),
-            "take the validator away": lambda: database.command("collMod", "orders", validator={}),
-            "let readers write": lambda: database.command(
-                "grantPrivilegesToRole", "reader",
-                privileges=[{"resource": {"db": "c360", "collection": "orders"}, "actions": ["insert"]}],
-            ),
-            "drop the role": lambda: database.command("dropRole", "reader"),
-            "drop the collection": lambda: database.drop_collection("orders"),
-        }[change]()  # fmt: skip
+        orders, write = database["orders"], {"resource": {"db": "c360", "collection": "orders"}, "actions": ["insert"]}
+        match change:
+            case "drop an index":
+                orders.drop_index("by_customer")
+            case "turn an index round":
+                orders.drop_index("by_customer")
+                orders.create_index([("customer", 1), ("at", 1)], name="by_customer")
+            case "add an index":
+                orders.create_index("cents", name="by_hand")
+            case "take the validator away":
+                database.command("collMod", "orders", validator={})
+            case "let readers write":
+                database.command("grantPrivilegesToRole", "reader", privileges=[write])
+            case "drop the role":
+                database.command("dropRole", "reader")
+            case "drop the collection":
+                orders.drop()
 
 
 @pytest.mark.parametrize(

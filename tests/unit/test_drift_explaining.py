@@ -63,7 +63,9 @@ def declaring(**programs: Program) -> Callable[[Sequence[Ask]], list[Resources |
 
 
 def side(name: str, table: Table, checkout: str = "here") -> Side:
-    places = {("infra", key): f"environments/{name}.toml:{n}" for n, key in enumerate(("vpc", "tier", "protect"), 9)}
+    places: dict[tuple[str, ...], str] = {
+        ("infra", key): f"environments/{name}.toml:{n}" for n, key in enumerate(("vpc", "tier", "protect"), 9)
+    }
     return Side(Written(name, table, places), checkout)
 
 

@@ -190,7 +190,7 @@ def compared(a: Collection | None, b: Collection | None, **roles: dict[str, str]
     for name, one in (("c360_stage", a), ("c360", b)):
         found = {"orders": one} if one else {}
         sides.append({"c360": Database(name, found, roles.get(name, {}))})
-    return [*stores.findings("stage", "prod", *sides, "mongodb://db:1/")]
+    return [*stores.findings("stage", "prod", sides[0], sides[1], "mongodb://db:1/")]
 
 
 def test_an_index_that_is_missing_comes_with_the_call_that_makes_it() -> None:
