@@ -71,6 +71,8 @@ class Willing(mocks.Mocks):
 
     def __init__(self, machine: str = "") -> None:
         self.machine = machine
+        self.private: list[dict[str, str]] = []
+        """The private addresses that Atlas gives a cluster."""
 
     def call(self, args: mocks.MockCallArgs) -> Any:
         if args.token.endswith("getAvailabilityZone:getAvailabilityZone"):
@@ -102,7 +104,12 @@ class Willing(mocks.Mocks):
         elif kind == "Bucket":
             state["bucket"] = f"{args.name}-0f1e2d"
         elif kind in ("AdvancedCluster", "FlexCluster"):
-            state["connectionStrings"] = {"standardSrv": f"mongodb+srv://{state['name']}.mongodb.example"}
+            state["connectionStrings"] = {
+                "standardSrv": f"mongodb+srv://{state['name']}.mongodb.example",
+                "privateEndpoints": self.private,
+            }
+        elif kind == "PrivateLinkEndpoint":
+            state |= {"endpointServiceName": "com.amazonaws.vpce.atlas", "privateLinkId": "link"}
         elif kind == "LoadBalancer":
             state["dnsName"] = f"{args.name}.elb.example"
         elif kind == "CloudProviderAccessSetup":

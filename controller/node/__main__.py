@@ -31,6 +31,13 @@ def stage(root: str, given: Json) -> Json:
     return store.stage(Node(root), given["digest"], sys.stdin.buffer)
 
 
+def adopt(root: str, given: Json) -> Json:
+    from .adopt import adopt
+    from .node import Node
+
+    return adopt(Node(root), given["digest"], given["previous"])
+
+
 def gc(root: str, given: Json) -> Json:
     from . import store
     from .node import Node
@@ -85,6 +92,7 @@ def supervise(root: str, given: Json) -> Json:
 
 ON_DISK = {
     "stage": stage,
+    "adopt": adopt,
     "gc": gc,
     "inspect": inspect,
     "probe": probe,

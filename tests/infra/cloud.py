@@ -30,10 +30,11 @@ class Answers(Willing):
     def __init__(self, closed: tuple[str, ...] = (), offered: Mapping[str, tuple[str, ...]] | None = None) -> None:
         super().__init__()
         self.closed, self.offered = closed, offered or {}
+        self.no_zone = "no matching EC2 Availability Zone found"
 
     def place(self, name: str) -> Any:
         if name not in ZONES:
-            return {}, [("name", "no matching EC2 Availability Zone found")]
+            return {}, [("name", self.no_zone)]
         return {**super().place(name), **({"optInStatus": "not-opted-in"} if name in self.closed else {})}
 
     def machines(self, place: str) -> list[str]:
