@@ -63,6 +63,13 @@ def logs(root: str, given: Json) -> Json:
     return {"lines": last_lines(log, lines) if given["of"] is None else lines_of(log, given["of"], lines)}
 
 
+def inspect(root: str, given: Json) -> Json:
+    from .inspecting import inspect
+    from .node import Node
+
+    return inspect(Node(root), given["mend"])
+
+
 def serve(root: str, given: Json) -> Json:
     from .disk import lock
     from .node import Node
@@ -87,8 +94,15 @@ def supervise(root: str, given: Json) -> Json:
 
 
 ON_DISK = {
-    "stage": stage, "adopt": adopt, "gc": gc, "probe": probe, "logs": logs, "serve": serve, "supervise": supervise,
-}  # fmt: skip
+    "stage": stage,
+    "adopt": adopt,
+    "gc": gc,
+    "inspect": inspect,
+    "probe": probe,
+    "logs": logs,
+    "serve": serve,
+    "supervise": supervise,
+}
 """The verbs that do not ask serve, or are it."""
 
 

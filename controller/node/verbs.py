@@ -91,6 +91,9 @@ VERBS = ORDERS | {
     "logs": ("the last lines of the application", (
         Argument("--lines", int, default=50), Argument("--of", digest, "only what this release wrote", default=None),
     )),
+    "inspect": ("what the machine is, and whether the release is on disk as it was staged", (
+        Argument("--mend", None, "put changed files of the release back", default=False),
+    )),
     "gc": ("remove releases nobody can need", ()),
     "serve": ("hold the promises (started by supervise)", (Argument("--heartbeat", int, default=None),)),
     "supervise": ("start the balancer and serve, and watch over them", ()),

@@ -84,9 +84,7 @@ class Platform:
         shutil.rmtree(layout.run_folder(self.root), ignore_errors=True)
 
 
-def up(
-    root: Path, environments: Sequence[Environment], program: Path, apps: Path, far_store: bool = True
-) -> Platform:
+def up(root: Path, environments: Sequence[Environment], program: Path, apps: Path, far_store: bool = True) -> Platform:
     """Bring a platform up under ``root``; what an earlier one kept there is taken on.
 
     ``program`` is the node program, packed to one file, ``apps`` the folder of the applications; without ``far_store``

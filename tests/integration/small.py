@@ -280,9 +280,7 @@ class Place:
             apps = [self.node(name) for name in nodes or self.nodes]
         except OSError:
             return False
-        return all(
-            app["running"] == app["good"] == digest and app["pending"] is None and app["ready"] for app in apps
-        )
+        return all(app["running"] == app["good"] == digest and app["pending"] is None and app["ready"] for app in apps)
 
     def root(self, name: str) -> Path:
         return Path(next(n.root for n in self.small.platform.outputs[self.name].nodes if n.name == name))
