@@ -33,24 +33,28 @@ async def serve(config: Config, config_file: Path, store: Store) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     forwarder = Forwarder(config_file)
-    ingest = Ingest(config, store, on_commit=forwarder.wake)
-    web = Web(ingest, Reader(config.data), ProgressReader(config.data), forwarder.state)
+    progress = ProgressReader(config.data)
+    ingest = Ingest(config, store, forwarder.wake, lambda: progress.read().cursor)
+    web = Web(ingest, Reader(config.data), progress, forwarder.state)
     server = HttpServer(web.respond, refuse, config.release)
     await server.start(config.bind, config.http_port)
     await ingest.start()
     log("ready", zone=config.zone, node=config.node, release=config.release, pid=os.getpid())
 
     committing = asyncio.create_task(ingest.commit_for_ever())
+    trimming = asyncio.create_task(ingest.trim_for_ever())
     forwarding = asyncio.create_task(forwarder.keep_running())
     stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait({committing, forwarding, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    working = (committing, trimming, forwarding)
+    await asyncio.wait({*working, stopped}, return_when=asyncio.FIRST_COMPLETED)
 
-    broken = next((task for task in (committing, forwarding) if task.done()), None)
+    broken = next((task for task in working if task.done()), None)
     if broken is not None:
         log("defect", why=repr(broken.exception()))
         return 1
     log("stopping")
     forwarding.cancel()
+    trimming.cancel()
     await asyncio.gather(ingest.stop(STOP_SECONDS), forwarder.stop(STOP_SECONDS))
     await server.stop()
     committing.cancel()

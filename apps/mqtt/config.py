@@ -26,7 +26,8 @@ class Settings:
     max_batch: int = 2_000  # messages in one transaction
     connect_seconds: int = 3  # a connection that sends no CONNECT within this is closed
     quarantine_rows: int = 10_000  # the oldest are dropped, and counted, beyond this
-    max_store_bytes: int = 0  # 0: as much as the disk holds
+    retention_days: int = 30  # readings that are far are kept here this long
+    max_store_bytes: int = 0  # near it, readings that are far go early; 0: as much as the disk holds
     forward_batch: int = 5_000  # documents in one write to the far store, at most
 
 

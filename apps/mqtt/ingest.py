@@ -22,10 +22,12 @@ from apps.mqtt.connection import Connection
 from apps.mqtt.counters import Counters
 from apps.mqtt.log import log
 from apps.mqtt.packets import puback
-from apps.mqtt.store import Arrival, Store, Tally
+from apps.mqtt.store import TRIM_ROWS, Arrival, Store, Tally
 
 BACKLOG = 1024  # connections that may wait to be accepted: a whole zone reconnects at once
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0)
+TRIM_EVERY_SECONDS = 1.0
+DAY_MS = 86_400_000
 STALLED_SECONDS = 5.0  # one commit under way for longer than this makes the node unready
 
 
@@ -41,7 +43,10 @@ class Waiting:
 class Ingest:
     """All MQTT connections of this node and the one queue behind them. Lives in one event loop."""
 
-    def __init__(self, config: Config, store: Store, on_commit: Callable[[], None]) -> None:
+    def __init__(
+        self, config: Config, store: Store, on_commit: Callable[[], None], far_cursor: Callable[[], int]
+    ) -> None:
+        """``on_commit`` hears of every commit; ``far_cursor`` tells up to which reading all need nothing more."""
         self.settings = config.settings
         self.zone = config.zone
         self.counters = Counters()
@@ -49,6 +54,8 @@ class Ingest:
         self._address = (config.bind, config.mqtt_port)
         self._store = store
         self._on_commit = on_commit
+        self._far_cursor = far_cursor
+        self._thread = ThreadPoolExecutor(1, "commit")
         self._queue: deque[Waiting] = deque()
         self._something_waits = asyncio.Event()
         self._empty = asyncio.Event()
@@ -68,7 +75,6 @@ class Ingest:
     async def commit_for_ever(self) -> None:
         """Commit what waits, batch after batch. Ends only by cancellation or by a defect of ours."""
         loop = asyncio.get_running_loop()
-        thread = ThreadPoolExecutor(1, "commit")
         failures = 0
         while True:
             if not self._queue:
@@ -78,7 +84,7 @@ class Ingest:
             batch = list(islice(self._queue, self.settings.max_batch))
             self._commit_began = began = time.monotonic()
             try:
-                tally = await loop.run_in_executor(thread, self._store.commit, [w.arrival for w in batch])
+                tally = await loop.run_in_executor(self._thread, self._store.commit, [w.arrival for w in batch])
             except sqlite3.Error as error:
                 self._commit_began = None
                 self._fail(error, len(batch))
@@ -87,6 +93,20 @@ class Ingest:
                 continue
             failures = 0
             self._settle(batch, tally, time.monotonic() - began)
+
+    async def trim_for_ever(self) -> None:
+        """Drop what is far and old, or far and in the way; a little at a time, between two commits."""
+        loop = asyncio.get_running_loop()
+        while True:
+            before = int(time.time() * 1000) - self.settings.retention_days * DAY_MS
+            try:
+                far = self._far_cursor()
+                trimmed = await loop.run_in_executor(self._thread, self._store.trim, before, far)
+            except sqlite3.Error:
+                trimmed = 0  # the commits find the same, and say so
+            self.counters.trimmed += trimmed
+            if trimmed < TRIM_ROWS:
+                await asyncio.sleep(TRIM_EVERY_SECONDS)
 
     async def stop(self, within: float) -> None:
         """Take nothing more, commit and acknowledge what is pending, then close every connection."""

@@ -10,6 +10,7 @@ pages of ``/v1/readings`` and the law ``stored = forwarded + backlog + dead_lett
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,9 @@ CREATE TABLE totals (stored INTEGER NOT NULL, quarantined INTEGER NOT NULL, quar
 INSERT INTO totals VALUES (0, 0, 0);
 CREATE TABLE about (zone TEXT NOT NULL);
 """
+
+CROWDED = 0.8  # of max_store_bytes in use: readings that are far go, whatever their age
+TRIM_ROWS = 2_000  # in one transaction, so that no message waits long behind it
 
 NEWEST = "SELECT coalesce(max(n), (SELECT stored FROM totals)) FROM readings"
 INSERT = "INSERT INTO readings (n, id, device, epoch, seq, reading, ts, rts) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -118,6 +122,28 @@ class Store:
                 self._db.execute("ROLLBACK")
             raise
         return Tally(len(fresh), duplicates, len(unreadable))
+
+    def trim(self, before: int, far: int) -> int:
+        """Drop the oldest readings that are far (up to number ``far``) and came before ``before``: how many went.
+
+        A store near its bound drops them whatever their age, so that what is safe elsewhere never keeps a new
+        message out. What is not far yet stays, and so does the newest reading of each device.
+        """
+        if self._crowded():
+            before = sys.maxsize
+        oldest = self._db.execute("SELECT n, rts FROM readings WHERE n <= ? ORDER BY n LIMIT ?", (far, TRIM_ROWS))
+        last = 0
+        for n, rts in oldest:  # in order of commit: a clock that was wrong for a while delays, and never skips
+            if rts >= before:
+                break
+            last = n
+        return self._db.execute("DELETE FROM readings WHERE n <= ?", (last,)).rowcount if last else 0
+
+    def _crowded(self) -> bool:
+        (most,), (pages,), (free,) = (
+            self._db.execute(f"PRAGMA {name}").fetchone() for name in ("max_page_count", "page_count", "freelist_count")
+        )
+        return bool(pages - free > most * CROWDED)
 
     def _sort_out(self, batch: Sequence[Arrival]) -> tuple[list[Arrival], list[tuple[Arrival, str]], int]:
         """What is new, what goes to quarantine and why, and how many were here already.

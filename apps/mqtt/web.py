@@ -37,6 +37,8 @@ class Web:
                     return self._readings(request.query)
                 case ("ready",):
                     return self._ready()
+                case ("live",):
+                    return _json(HTTPStatus.OK, {"live": True, "zone": self._ingest.zone})
                 case ("metrics",):
                     return self._metrics()
         except BadRequest as why:
