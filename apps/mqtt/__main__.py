@@ -14,13 +14,18 @@ import sqlite3
 import sys
 from pathlib import Path
 
+from apps.mqtt.access import Access
 from apps.mqtt.config import BadConfig, Config, load
 from apps.mqtt.http_server import HttpServer
+from apps.mqtt.hub import Hub
 from apps.mqtt.ingest import Ingest
+from apps.mqtt.layout import StoreRefused
 from apps.mqtt.log import log
+from apps.mqtt.logs import own_logs
 from apps.mqtt.progress import ProgressReader
 from apps.mqtt.queries import Reader
-from apps.mqtt.store import Store, StoreRefused
+from apps.mqtt.session_store import SessionStore
+from apps.mqtt.store import Store, Tally
 from apps.mqtt.supervise import Forwarder
 from apps.mqtt.web import Web, refuse
 
@@ -34,8 +39,20 @@ async def serve(config: Config, config_file: Path, store: Store) -> int:
         loop.add_signal_handler(number, stop.set)
     forwarder = Forwarder(config_file)
     progress = ProgressReader(config.data)
-    ingest = Ingest(config, store, forwarder.wake, lambda: progress.read().cursor)
-    web = Web(ingest, Reader(config.data), progress, forwarder.state)
+    reader = Reader(config.data)
+    access = Access(config.zone, config.settings.watchers, config.data)
+    sessions = SessionStore(config.data)
+    hub = Hub(access, sessions, reader.retained)
+    for own in own_logs(config.node, reader):
+        hub.add_log(own)
+
+    def committed(tally: Tally) -> None:
+        hub.published(f"{config.node}/readings", tally.readings)
+        hub.published(f"{config.node}/messages", tally.messages)
+        forwarder.wake()
+
+    ingest = Ingest(config, store, access, hub, committed, lambda: progress.read().cursor)
+    web = Web(ingest, reader, progress, forwarder.state)
     server = HttpServer(web.respond, refuse, config.release)
     await server.start(config.bind, config.http_port)
     await ingest.start()
@@ -45,7 +62,9 @@ async def serve(config: Config, config_file: Path, store: Store) -> int:
     trimming = asyncio.create_task(ingest.trim_for_ever())
     forwarding = asyncio.create_task(forwarder.keep_running())
     stopped = asyncio.create_task(stop.wait())
-    working = (committing, trimming, forwarding)
+    keeping = asyncio.create_task(hub.keep_for_ever())
+    denying = asyncio.create_task(ingest.heed_denials())
+    working = (committing, trimming, forwarding, keeping, denying)
     await asyncio.wait({*working, stopped}, return_when=asyncio.FIRST_COMPLETED)
 
     broken = next((task for task in working if task.done()), None)
@@ -55,7 +74,11 @@ async def serve(config: Config, config_file: Path, store: Store) -> int:
     log("stopping")
     forwarding.cancel()
     trimming.cancel()
+    keeping.cancel()
+    denying.cancel()
     await asyncio.gather(ingest.stop(STOP_SECONDS), forwarder.stop(STOP_SECONDS))
+    await hub.stop()
+    sessions.close()
     await server.stop()
     committing.cancel()
     log("stopped", **{name: getattr(ingest.counters, name) for name in ("publishes_received", "puback_total")})

@@ -17,10 +17,11 @@ class BadConfig(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The environment's table for this application. All are positive integers, except where 0 is explained."""
+    """The environment's table for this application. Numbers are positive integers, except where 0 is explained."""
 
     max_packet_bytes: int = 16_384
     max_connections: int = 5_000
+    max_rate: int = 0  # messages a second of one client; one that is faster is read more slowly. 0: no limit
     max_in_flight: int = 200  # messages of one connection that wait for their commit
     max_pending: int = 20_000  # the same, of all connections
     max_batch: int = 2_000  # messages in one transaction
@@ -28,6 +29,8 @@ class Settings:
     quarantine_rows: int = 10_000  # the oldest are dropped, and counted, beyond this
     retention_days: int = 30  # readings that are far are kept here this long
     max_store_bytes: int = 0  # near it, readings that are far go early; 0: as much as the disk holds
+    session_seconds: int = 604_800  # how long a session outlives its connection, at most; never over the retention
+    watchers: str = "watch-*"  # client ids that may subscribe to the whole zone; patterns, separated by spaces
     forward_batch: int = 5_000  # documents in one write to the far store, at most
 
 
@@ -82,11 +85,16 @@ def _settings(parsed: Any, path: Path) -> Settings:
     table = parsed.get("settings", {})
     if not isinstance(table, dict):
         raise BadConfig(f'{path}: "settings" is not a table.')
-    chosen: dict[str, int] = {}
+    chosen: dict[str, Any] = {}
     for field in fields(Settings):
         if field.name not in table:
             continue
         value = table[field.name]
+        if isinstance(field.default, str):
+            if not isinstance(value, str):
+                raise BadConfig(f'{path}: "settings.{field.name}" is {value!r}; it must be a text.')
+            chosen[field.name] = value
+            continue
         lowest = 0 if field.default == 0 else 1
         if type(value) is not int or value < lowest:
             raise BadConfig(f'{path}: "settings.{field.name}" is {value!r}; it must be an integer from {lowest} up.')

@@ -79,6 +79,8 @@ class Web:
         for name, kind, value in (
             ("pending", "gauge", ingest.pending),
             ("connected", "gauge", ingest.connected),
+            ("sessions", "gauge", len(ingest.hub.sessions)),
+            ("subscriptions", "gauge", ingest.hub.subscriptions),
             ("connected_seconds", "counter", round(ingest.connected_seconds(), 3)),
             ("last_commit_age_seconds", "gauge", round(ingest.last_commit_age, 3)),
             ("stored", "counter", store.stored),

@@ -34,6 +34,15 @@ def edge(new_edge: Callable[..., Edge]) -> Edge:
 
 
 @pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    """One edge for tests that leave nothing behind for each other."""
+    edge = Edge(tmp_path_factory.mktemp("shared"), connect_seconds=1).start()
+    yield edge
+    assert edge.stop() == 0
+    assert "Traceback" not in edge.log.read_text()
+
+
+@pytest.fixture(scope="module")
 def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
     binary = mongod_binary()
     if binary is None:
