@@ -190,7 +190,7 @@ class Client:
             for (name, options), code in zip(packet.filters, codes, strict=True)
             if code <= 1
         ]
-        hub.give_retained(session, granted)
+        await hub.give_retained(session, granted)
 
     async def _unsubscribe(self, packet: packets.Unsubscribe) -> None:
         assert self._session is not None

@@ -44,6 +44,7 @@ class Config:
     http_port: int
     data: Path
     mongo_uri: str
+    peers: dict[str, tuple[str, int]]  # the other nodes of the zone: where each answers by HTTP
     settings: Settings
 
 
@@ -67,6 +68,7 @@ def load(path: Path) -> Config:
         http_port=_needed(parsed, path, "ports.http", int),
         data=Path(_needed(parsed, path, "data", str)),
         mongo_uri=_needed(parsed, path, "secrets.mongo_uri", str),
+        peers=_peers(parsed, path),
         settings=_settings(parsed, path),
     )
 
@@ -79,6 +81,16 @@ def _needed(parsed: Any, path: Path, key: str, kind: type) -> Any:
         missing = "is missing" if found is None else f"is not {'a number' if kind is int else 'a text'}"
         raise BadConfig(f'{path}: "{key}" {missing}; the application cannot start without it.')
     return found
+
+
+def _peers(parsed: Any, path: Path) -> dict[str, tuple[str, int]]:
+    """Without the key, the node is alone in its zone."""
+    try:
+        named = parsed.get("peers", {}).items()
+        peers = {str(name): (str(peer["host"]), int(peer["ports"]["http"])) for name, peer in named}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise BadConfig(f'{path}: "peers" is not a table of nodes, each with "host" and "ports.http".') from None
+    return {name: where for name, where in peers.items() if name != parsed.get("node")}
 
 
 def _settings(parsed: Any, path: Path) -> Settings:

@@ -133,6 +133,10 @@ class Connection(asyncio.Protocol):
         if self.is_open:
             self._transport.write(raw)
 
+    def taken_over(self) -> None:
+        """The client is connected elsewhere now."""
+        self.client.replaced()
+
     def one_more_in_flight(self) -> None:
         self._in_flight += 1
         if self._in_flight >= self._ingest.settings.max_in_flight or self._ingest.full():

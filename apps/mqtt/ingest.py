@@ -207,7 +207,7 @@ class Ingest:
         self._by_device[device] = connection
         self.counters.connects_accepted += 1
         if former is not None:
-            former.client.replaced()
+            former.taken_over()
 
     def forget(self, connection: Connection) -> None:
         device = connection.client.name

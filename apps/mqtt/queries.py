@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,10 @@ class Reader:
         else:
             rows = self._db.execute(PAGE_OF_DEVICE, (device, after, limit))
         return [Row(*row) for row in rows.fetchall()]
+
+    def rows(self, after: int, limit: int, device: str | None) -> list[dict[str, Any]]:
+        """A page as readers get it."""
+        return [{**asdict(row), "id": row.id.hex()} for row in self.page(after, limit, device)]
 
     def zone(self) -> str:
         if not self._zone:

@@ -31,6 +31,8 @@ class Outlet(Protocol):
 
     def send(self, raw: bytes) -> None: ...
 
+    def taken_over(self) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -58,6 +60,7 @@ class Session:
     subscriptions: dict[str, int] = field(default_factory=dict)
     places: dict[str, int] = field(default_factory=dict)
     left: int | None = None  # milliseconds: when the connection ended
+    moves: int = 0  # how often it changed its node
     outlet: Outlet | None = None
     limits: Limits = field(default_factory=Limits)
     changed: bool = False  # since it was last kept
@@ -149,7 +152,7 @@ class Session:
             if sent.log:
                 places[sent.log] = min(places.get(sent.log, sent.message.n), sent.message.n - 1)
         return {"client": self.client, "expiry": self.expiry, "subscriptions": self.subscriptions,
-                "places": places, "left": self.left}  # fmt: skip
+                "places": places, "left": self.left, "moves": self.moves, "moved": False}  # fmt: skip
 
     def is_over(self, now: int) -> bool:
         return self.outlet is None and self.left is not None and self.left + self.expiry * 1000 <= now
@@ -161,4 +164,5 @@ def from_document(found: Mapping[str, Any]) -> Session:
     return Session(
         str(found["client"]), int(found["expiry"]), {str(k): int(v) for k, v in found["subscriptions"].items()},
         {str(k): int(v) for k, v in found["places"].items()}, int(time.time() * 1000) if left is None else int(left),
+        int(found["moves"]),
     )  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,10 @@ CREATE TABLE IF NOT EXISTS heads (node TEXT PRIMARY KEY, document TEXT NOT NULL)
 Document = dict[str, Any]
 
 
+def _nobody_listens() -> None:
+    """Alone in its zone."""
+
+
 class SessionStore:
     def __init__(self, data: Path) -> None:
         self._db = sqlite3.connect(data / FILE, isolation_level=None, check_same_thread=False)
@@ -37,7 +41,7 @@ class SessionStore:
         self._db.executescript(SCHEMA)
         self._thread = ThreadPoolExecutor(1, "sessions")
         (self.change,) = self._db.execute("SELECT coalesce(max(change), 0) FROM sessions").fetchone()
-        self.changed = asyncio.Event()
+        self.on_change: Callable[[], None] = _nobody_listens
 
     def load(self) -> list[Document]:
         rows = self._db.execute("SELECT document FROM sessions WHERE document IS NOT NULL")
@@ -58,8 +62,7 @@ class SessionStore:
             rows.append((client, self.change, None if document is None else json.dumps(document)))
         change: int = self.change
         await self._write("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)", rows)
-        self.changed.set()
-        self.changed.clear()
+        self.on_change()
         return change
 
     async def keep_copies(self, node: str, changes: Sequence[tuple[str, Document | None]], head: Document) -> None:
@@ -71,6 +74,8 @@ class SessionStore:
         await self._write("INSERT OR REPLACE INTO heads VALUES (?, ?)", [(node, json.dumps(head))])
 
     def since(self, change: int, limit: int) -> list[tuple[int, str, Document | None]]:
+        if change >= self.change:
+            return []
         query = "SELECT change, client, document FROM sessions WHERE change > ? ORDER BY change LIMIT ?"
         return [
             (n, client, document and json.loads(document)) for n, client, document in self._rows(query, change, limit)

@@ -164,6 +164,7 @@ class Store:
         trimmed = self._db.execute("DELETE FROM readings WHERE n <= ?", (last,)).rowcount if last else 0
         old = "SELECT n FROM messages WHERE rts < ? ORDER BY n LIMIT ?"
         self._db.execute(f"DELETE FROM messages WHERE n IN ({old})", (aged, TRIM_ROWS))
+        self._db.execute("DELETE FROM retained WHERE payload = x'' AND rts < ?", (aged,))
         return trimmed
 
     def _crowded(self) -> bool:
@@ -245,10 +246,8 @@ class Store:
 
     def _retain(self, arrivals: list[Arrival]) -> None:
         for a in arrivals:
-            if a.payload:
-                self._db.execute(RETAIN, (a.topic, a.payload, a.qos, a.device, a.properties, a.expires, a.rts))
-            else:
-                self._db.execute("DELETE FROM retained WHERE topic = ?", (a.topic,))
+            # An empty payload retains nothing, and must be remembered: another node may hold what it puts an end to.
+            self._db.execute(RETAIN, (a.topic, a.payload, a.qos, a.device, a.properties, a.expires, a.rts))
 
     def _quarantine(self, unreadable: list[tuple[Arrival, str]]) -> None:
         if not unreadable:

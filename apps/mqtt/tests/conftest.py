@@ -33,6 +33,15 @@ def edge(new_edge: Callable[..., Edge]) -> Edge:
     return new_edge(connect_seconds=1).start()
 
 
+@pytest.fixture
+def two(new_edge: Callable[..., Edge]) -> tuple[Edge, Edge]:
+    """Two nodes of one zone, running."""
+    first, second = new_edge(node="bos-a"), new_edge(node="bos-b")
+    first.meet(second)
+    second.meet(first)
+    return first.start(), second.start()
+
+
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     """One edge for tests that leave nothing behind for each other."""
