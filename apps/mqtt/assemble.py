@@ -76,6 +76,6 @@ def assemble(config: Config, config_file: Path, store: Store) -> Application:
     sessions.on_change = bell.ring
     web = Web(
         ingest, reader, progress, forwarder.state, ZoneReads(node, peers, reader.rows),
-        Streams(node, reader, hub, peers, bell), peering, word,
+        Streams(node, reader, hub, peers, bell), peering, word, followers,
     )  # fmt: skip
     return Application(ingest, hub, sessions, forwarder, HttpServer(web.respond, refuse, config.release), followers)

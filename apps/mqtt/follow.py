@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import time
 from typing import Any
 
 from apps.mqtt.bell import Bell
@@ -22,6 +23,8 @@ from apps.mqtt.session_store import Document, SessionStore
 WAIT_SECONDS = 2.0
 ANSWER_SECONDS = 4.0  # beyond the wait
 AWAY_SECONDS = (0.1, 0.2, 0.5, 1.0)
+KEEP_SECONDS = 1.0  # between two notes of where the peer stands
+YOUNG = 1_000  # messages in the log of a peer that has only begun
 UNKNOWN = -1  # no place in this log is known yet
 
 
@@ -37,7 +40,9 @@ class PeerLog:
         query = {self._log: after, "filters": json.dumps(self._hub.interest()), "wait": 0}
         try:
             answer = (await self._peer.ask("/peer/feed", query))[self._log]
-            return [from_json(row) for row in answer["messages"]], int(answer["upto"])
+            # What lies beyond the head comes to every session when the follower gets there.
+            messages = [from_json(row) for row in answer["messages"] if int(row["n"]) <= self.head]
+            return messages, min(int(answer["upto"]), max(after, self.head))
         except (PeerAway, KeyError, TypeError, ValueError):
             return [], after
 
@@ -50,6 +55,7 @@ class Follower:
         self.is_there = False
         self.logs = {name: PeerLog(peer, name, hub, int(known.get(name, UNKNOWN))) for name in LOGS}
         self._change = int(known.get("sessions", 0))
+        self._known, self._kept_at = known, 0.0
         self._node, self._peer, self._hub, self._store, self._bell = node, peer, hub, store, bell
         for each in self.logs.values():
             hub.add_log(each)
@@ -86,7 +92,9 @@ class Follower:
                     if not asking.done() and self._wants_other(query, interest):
                         break
                 else:
-                    return asking.result()
+                    # An answer to less than is wanted by now would lead past messages that somebody wants.
+                    if min(each.head for each in self.logs.values()) < 0 or not self._wants_other(query, interest):
+                        return asking.result()
             finally:
                 asking.cancel()
 
@@ -100,15 +108,21 @@ class Follower:
             upto = int(answer[name]["upto"])
             moved = moved or upto > each.head
             if each.head == UNKNOWN:
-                self._hub.begin_at(each.name, upto)
+                # One that has only begun is read from its beginning: what it acknowledged before we met counts too.
+                each.head = 0 if upto <= YOUNG else upto
+                self._hub.begin_at(each.name, each.head)
+                continue
             self._hub.published(each.name, messages)
             each.head = max(each.head, upto)
         if moved:
             self._bell.ring()
         changes = [(str(client), document) for _, client, document in answer["sessions"]]
+        change = int(answer["sessions"][-1][0]) if changes else self._change
+        known = {name: each.head for name, each in self.logs.items()} | {"sessions": change}
+        if changes or (known != self._known and time.monotonic() - self._kept_at > KEEP_SECONDS):
+            await self._store.keep_copies(self._peer.name, changes, known)
+            self._known, self._kept_at = known, time.monotonic()
         if changes:
-            change = int(answer["sessions"][-1][0])
-            heads = {name: each.head for name, each in self.logs.items()}
-            await self._store.keep_copies(self._peer.name, changes, {**heads, "sessions": change})
             self._hub.homes.copied(self._peer.name, changes)
+            await self._hub.arrived(changes)
             self._change = change

@@ -99,7 +99,7 @@ class Hub:
     async def _find(self, client: str, *, clean: bool) -> Session | None:
         """The session to go on with, wherever in the zone it is; all others of this client have ended."""
         known = self.homes.known(client)
-        others = await self.homes.claim(client) if not clean or known else []
+        others = await self.homes.claim(client, clean=clean) if not clean or known else []
         if clean:
             return None
         own = self.sessions.get(client)
@@ -114,9 +114,11 @@ class Hub:
         session.moves += 1
         return None if session.is_over(_now()) else session
 
-    async def give_up(self, client: str, node: str) -> Document | None:
+    async def give_up(self, client: str, node: str, *, clean: bool) -> Document | None:
         """Another node has the client now. Durable before it is told, and told again if it asks again."""
         session = self.sessions.pop(client, None)
+        if clean and (session is not None or self._gone.pop(client, None) is not None):
+            await self._store.keep([(client, None)])
         if session is None:
             return self._gone.get(client)
         outlet = session.outlet
@@ -125,11 +127,22 @@ class Hub:
             session.detach(self._heads())
             outlet.taken_over()
         log("session_moved", client=client, to=node)
-        if not session.expiry:
+        if clean or not session.expiry:
             return None
         document = self._gone[client] = session.document(self._heads()) | {"moved": True}
         await self._store.keep([(client, document)])
         return document
+
+    async def arrived(self, changes: Sequence[tuple[str, Document | None]]) -> None:
+        """Another node has these on its disk: what we gave up need not be kept any longer."""
+        done = [
+            client
+            for client, document in changes
+            if document and client in self._gone and int(document["moves"]) > int(self._gone[client]["moves"])
+        ]
+        for client in done:
+            del self._gone[client]
+        await self._store.keep([(client, None) for client in done])
 
     def resume(self, session: Session) -> None:
         """After the CONNACK: what it has not had."""

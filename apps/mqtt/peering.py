@@ -45,7 +45,7 @@ class Peering:
                 kept = [m for m in self._reader.retained() if any(matches(pattern, m.topic) for pattern in filters)]
                 return {"retained": [message.as_json() for message in kept]}
             case "claim":
-                return {"session": await self._hub.give_up(query["client"], query["node"])}
+                return {"session": await self._hub.give_up(query["client"], query["node"], clean=query["clean"] == "1")}
             case "feed":
                 return await self._feed(query)
         return None

@@ -34,12 +34,12 @@ class Peer:
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
         self._away_until = 0.0
 
-    async def ask(self, path: str, query: dict[str, Any]) -> Any:
+    async def ask(self, path: str, query: dict[str, Any], seconds: float = ASK_SECONDS) -> Any:
         """Its answer, soon. Raises PeerAway, and at once if it was away a moment ago."""
         if time.monotonic() < self._away_until:
             raise PeerAway(f"{self.name} did not answer a moment ago")
         try:
-            return await self.get(path, query, ASK_SECONDS)
+            return await self.get(path, query, seconds)
         except PeerAway:
             self._away_until = time.monotonic() + AWAY_SECONDS
             raise

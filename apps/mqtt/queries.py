@@ -106,10 +106,7 @@ class Reader:
         """Messages of a log after place ``after``, in order."""
         rows = self._db.execute(LOGS[log], (after, limit)).fetchall()
         if log == "messages":
-            return [
-                Message(n, t, p, qos, who, False, props, expires, rts)
-                for n, t, p, qos, who, props, expires, rts, _ in rows
-            ]
+            return [Message(n, topic, p, qos, who, False, *more) for n, topic, p, qos, who, *more in rows]
         return [self._published(*row) for row in rows]
 
     def _published(self, n: int, device: str, payload: bytes | None, qos: int | None, *more: Any) -> Message:

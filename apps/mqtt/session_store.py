@@ -34,6 +34,8 @@ def _nobody_listens() -> None:
 
 
 class SessionStore:
+    change: int
+
     def __init__(self, data: Path) -> None:
         self._db = sqlite3.connect(data / FILE, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode = WAL")
@@ -56,6 +58,8 @@ class SessionStore:
 
     async def keep(self, documents: Sequence[tuple[str, Document | None]]) -> int:
         """Durable when it returns: the number of the last change. None as document: there is no such session now."""
+        if not documents:
+            return self.change
         rows = []
         for client, document in documents:
             self.change += 1

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hmac
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from http import HTTPStatus
 
 from apps.mqtt.counters import sample
+from apps.mqtt.follow import Follower
 from apps.mqtt.http_server import Answer, BadRequest, Request, Stream
 from apps.mqtt.ingest import Ingest
 from apps.mqtt.peering import Peering
@@ -26,13 +27,14 @@ INT64_MAX = 2**63 - 1
 class Web:
     def __init__(
         self, ingest: Ingest, reader: Reader, progress: ProgressReader, forwarder: Callable[[], tuple[bool, int]],
-        zone: ZoneReads, streams: Streams, peering: Peering, word: str,
+        zone: ZoneReads, streams: Streams, peering: Peering, word: str, followers: Sequence[Follower],
     ) -> None:  # fmt: skip
         """``forwarder`` tells whether that process runs and how often it was started again; ``word`` is the peers'."""
         self._zone = zone
         self._streams = streams
         self._peering = peering
         self._word = word
+        self._followers = followers
         self._ingest = ingest
         self._reader = reader
         self._progress = progress
@@ -130,6 +132,8 @@ class Web:
             ("connected", "gauge", ingest.connected),
             ("sessions", "gauge", len(ingest.hub.sessions)),
             ("subscriptions", "gauge", ingest.hub.subscriptions),
+            ("peers", "gauge", len(self._followers)),
+            ("peers_reached", "gauge", sum(follower.is_there for follower in self._followers)),
             ("connected_seconds", "counter", round(ingest.connected_seconds(), 3)),
             ("last_commit_age_seconds", "gauge", round(ingest.last_commit_age, 3)),
             ("stored", "counter", store.stored),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apps.mqtt.tests.running import Edge, Mongod, mongod_binary
+from apps.mqtt.tests.running import Edge, Mongod, mongod_binary, until
 
 
 @pytest.fixture
@@ -39,7 +39,10 @@ def two(new_edge: Callable[..., Edge]) -> tuple[Edge, Edge]:
     first, second = new_edge(node="bos-a"), new_edge(node="bos-b")
     first.meet(second)
     second.meet(first)
-    return first.start(), second.start()
+    first.start()
+    second.start()
+    until(lambda: first.metrics()["peers_reached"] == second.metrics()["peers_reached"] == 1)
+    return first, second
 
 
 @pytest.fixture(scope="module")

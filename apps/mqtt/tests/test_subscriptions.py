@@ -138,6 +138,13 @@ def test_a_session_brings_all_that_came_while_its_client_was_away(edge: Edge) ->
     assert [json.loads(eye.delivered().payload)["seq"] for _ in range(300)] == list(range(1, 301))
     device.publish(numbered(301))
     assert json.loads(eye.delivered().payload)["seq"] == 301
+    assert device.receive(4) == puback(1)
+    eye.close()
+    for words in (b"warm", b"hot"):
+        state(device, words)
+    eye = Device(edge.mqtt, "watch-1", clean=False)
+    assert eye.opened()[0] is True
+    assert [eye.delivered().payload for _ in range(2)] == [b"warm", b"hot"]
 
 
 def test_a_session_survives_kill_9_and_what_was_not_acknowledged_comes_again(edge: Edge) -> None:
