@@ -259,6 +259,7 @@ def test_the_application_gets_its_config_its_modules_and_its_data(site: Site) ->
     place = site.root / "store" / "releases" / OLD.digest[7:]
     config = json.loads((place / "config.json").read_text())
     assert config["settings"] == {"name": "old"}
+    assert config["peers"] == json.loads((site.root / "node.json").read_text()).get("peers", {})
     assert (config["release"], config["ports"], config["data"]) == (
         OLD.digest,
         {"http": site.http},

@@ -17,6 +17,7 @@ from typing import IO
 import pytest
 
 from infra.balancer import START_LINE, Balancer, Server, backends, haproxy_cfg
+from infra.facts import node_facts
 from infra.local.servers import ServerMissing, answers, find_haproxy
 
 MODES = {"mqtt": "tcp", "http": "http"}
@@ -48,6 +49,18 @@ def test_an_application_without_mqtt_gets_no_tcp_section() -> None:
 def test_servers_must_be_checkable() -> None:
     with pytest.raises(ValueError, match=r"ready port 'http' is not of kind http"):
         haproxy_cfg(balancer(mqtt=22001), "start.lua")
+
+
+def test_the_node_is_told_where_the_nodes_of_its_zone_are() -> None:
+    told = node_facts(
+        node="bos-a", zone="BOS", environment="dev", bind="127.0.0.1", run="/run", app="mqtt", ports={"http": 21002},
+        haproxy="haproxy", config="haproxy.cfg", balancer=balancer(), observe_port=1, observe_token="t", trusted=(),
+        mongo_uri="mongodb://x", python="python",
+    )  # fmt: skip
+    assert told["peers"] == {
+        f"bos-{letter}": {"host": "127.0.0.1", "ports": {"mqtt": 21001 + 10 * at, "http": 21002 + 10 * at}}
+        for at, letter in enumerate("abc")
+    }
 
 
 def test_the_node_is_told_the_base_weights() -> None:
