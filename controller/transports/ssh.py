@@ -44,7 +44,7 @@ class SshTransport:
             said = "there is no ssh on PATH"
             raise Refused(f"reaching the nodes of {outputs.environment} by SSH", said, "Install OpenSSH's client.")
         self._user, self._key = outputs.ssh_user, str(key)
-        folder = self._folder = Path(tempfile.mkdtemp(prefix="turnabout-ssh-", dir=_short()))
+        folder = _own_folder()
         self.config = folder / "config"
         self.config.write_text(openssh.config(str(folder), self._user, self._key, found, self._bastion))
         (folder / "known_hosts").write_text("".join(f"{machine.known}\n" for machine in every))
@@ -105,9 +105,17 @@ _PLAIN = {name: value for name, value in os.environ.items() if not name.startswi
 """No agent, and complaints in the language that is read here."""
 
 
-def _short() -> str | None:
-    """Where sockets may be: the path of one is at most 107 bytes long."""
-    return None if len(tempfile.gettempdir()) <= 30 else "/tmp"
+def _own_folder() -> Path:
+    """A folder for this transport alone; those of processes that were killed are removed, as they could not do it.
+
+    Their connections are idle, and end by themselves. The path of a socket is at most 107 bytes long.
+    """
+    base = tempfile.gettempdir() if len(tempfile.gettempdir()) <= 30 else "/tmp"
+    for left in Path(base).glob("turnabout-ssh-*-*"):
+        pid = left.name.split("-")[2]
+        if pid.isdigit() and not Path("/proc", pid).exists() and left.lstat().st_uid == os.getuid():
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"turnabout-ssh-{os.getpid()}-", dir=base))
 
 
 def _end(config: Path, names: Iterable[str]) -> None:

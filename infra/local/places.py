@@ -53,6 +53,8 @@ class Places(Protocol):
 
     servers: str
     """Address of the servers that nodes use."""
+    inside: tuple[str, ...]
+    """Words before a program that starts it where the controller is."""
     clients: tuple[str, ...]
     """Words before a program that starts it where clients are."""
     way_in: WayIn
@@ -72,6 +74,7 @@ class OneMachine:
     """Everything on loopback; nothing to make."""
 
     servers: str = HOST
+    inside: tuple[str, ...] = ()
     clients: tuple[str, ...] = ()
     way_in: WayIn = WayIn()
 

@@ -167,6 +167,19 @@ def test_closing_ends_every_connection_and_leaves_no_file(described: Outputs, pl
     assert not folder.exists()
 
 
+def test_what_a_killed_controller_could_not_remove_is_removed_by_the_next(described: Outputs, places: Apart) -> None:
+    with subprocess.Popen(["sleep", "60"]) as lives:
+        kept, left = (Path(f"/tmp/turnabout-ssh-{pid}-test") for pid in (lives.pid, 1 << 30))
+        for folder in (kept, left):
+            folder.mkdir(exist_ok=True)
+        try:
+            SshTransport(described, ssh_key(places.keys)).close()
+            assert (kept.exists(), left.exists()) == (True, False)
+        finally:
+            kept.rmdir()
+            lives.kill()
+
+
 def connections(folder: Path) -> list[int]:
     """Every living process that was told of this folder."""
     found = []

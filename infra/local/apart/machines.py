@@ -41,6 +41,7 @@ class Apart:
     def __init__(self) -> None:
         self.running: dict[str, Server] = {}
         """The SSH servers: ``sshd bastion``, ``sshd ENVIRONMENT/NODE``."""
+        self.inside: tuple[str, ...] = ()
         self.clients: tuple[str, ...] = ()
         self.servers = str(REGION[10])
         self.bastion = str(PUBLIC[10])
@@ -75,7 +76,7 @@ class Apart:
         self._guard()
         self._start_ssh(self.keys / "ssh.key")
         self._networks["region"].enter()
-        self.clients = self._networks["carrier"].within
+        self.inside, self.clients = self._networks["region"].within, self._networks["carrier"].within
 
     def spot(self, environment: str, name: str) -> Spot:
         return self._spots[environment, name]
@@ -196,7 +197,9 @@ class Apart:
         self._networks["router"].ip(f"link set dev {self._plugs[name]} down")
 
     def mend(self, name: str) -> None:
-        self._networks["router"].ip(f"link set dev {self._plugs[name]} up")
+        """Plug it in again; who was given up for unreachable meanwhile is looked for at once."""
+        self._networks["router"].ip(f"link set dev {self._plugs[name]} up", "neigh flush all")
+        self._networks[name].ip("neigh flush all")
 
     def network(self, name: str) -> Namespace:
         return self._networks[name]
