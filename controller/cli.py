@@ -23,6 +23,7 @@ examples:
   turnabout watch prod                  live: zones, nodes, evidence, time left
   turnabout show prod/42 --samples errors    the failing calls of that rollout
   turnabout abort prod --reason "wrong customer list"
+  turnabout drift --between stage prod  every difference, and the setting that explains it
   turnabout promote dev stage           what dev has promoted, for stage to try
   turnabout demo                        the whole story on this machine, in about three minutes
 """
@@ -156,6 +157,14 @@ def parser() -> Parser:
     promote.add_argument("source", help="where it was promoted; its branch's head must be what runs there")
     promote.add_argument("target", help="the environment whose promotes_from names it")
     promote.add_argument("--key", type=Path, metavar="FILE", help="an OpenSSH key to sign the commit with")
+    drift = verb("drift", "how environments differ from what they say, and from each other", json=True)
+    which = drift.add_mutually_exclusive_group()
+    which.add_argument("--env", nargs="+", metavar="ENVIRONMENT", help="only these (default: all of the checkout)")
+    which.add_argument("--between", nargs=2, metavar="ENVIRONMENT", help="these two, whatever promotes from what")
+    kinds = ["live", "alignment", "release", "data", "runtime", "traffic", "history", "unmanaged", "waiver"]
+    drift.add_argument("--kind", nargs="+", choices=kinds, metavar="KIND", help=f"only these of {', '.join(kinds)}")
+    drift.add_argument("--folder", default=".", help="the checkout (default: here)")
+    drift.add_argument("--whole", action="store_true", help="with every value of what is explained")
     verb("doctor", "look whether everything that is needed is here and answers", json=True)
     demo = verb("demo", "tell the whole story on this machine, with real servers", json=False)
     demo.add_argument("--keep", action="store_true", help="leave everything running at the end, and say how to go on")
@@ -192,6 +201,10 @@ def _obey(args: argparse.Namespace) -> int:
                 from controller.commands.check import check
 
                 return check(args)
+            case "drift":
+                from controller.commands.drift import drift
+
+                return drift(args)
             case "demo":
                 from controller.demo import demo
 

@@ -137,7 +137,7 @@ def load(read: Callable[[str], bytes | None], name: str, apps: Collection[str] |
         reason = f"{shown(name)} cannot name an environment; write small letters, digits and hyphens"
         raise BadEnvironment([Problem(in_folder(file), "", f"{reason}, and none of {', '.join(RESERVED)}")])
     layers = read_layers(read, file)
-    return _value(name, check(layers, name, lambda other: _overlay_of(read, other), apps))
+    return value_of(name, check(layers, name, lambda other: _overlay_of(read, other), apps))
 
 
 def from_folder(folder: Path, name: str) -> Environment:
@@ -175,7 +175,8 @@ def is_environment(file: str) -> bool:
     return dot + suffix == ".toml" and stem not in RESERVED and ENVIRONMENT_NAME.fullmatch(stem) is not None
 
 
-def _value(name: str, whole: Whole) -> Environment:
+def value_of(name: str, whole: Whole) -> Environment:
+    """The values that the platform works with."""
     budget, judge = whole.budget, whole.judge
     return Environment(
         name=name,

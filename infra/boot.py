@@ -1,8 +1,10 @@
 """What a new machine does first, as cloud-init reads it. Pure text, without a secret.
 
 The data volume is found, or made; what the node needs is fetched if it is not on the volume yet: the node program, its
-facts, its balancer's configuration. From then on the node starts without anybody's help, because it must come back to
-last good while the region is unreachable. A machine that takes over a volume goes on with what is there.
+facts, its balancer's configuration. A node that never had a release also fetches the promoted one and the one before,
+and the node program, which trusts build keys and nobody else, takes them over; until then nothing of the node runs, so
+that no client finds it. From then on the node starts without anybody's help, because it must come back to last good
+while the region is unreachable. A machine that takes over a volume goes on with what is there.
 """
 
 from infra.slots import PROGRAM, ROOT
@@ -17,6 +19,7 @@ StartLimitIntervalSec=0
 
 [Service]
 ExecStartPre=/usr/local/sbin/turnabout-fetch
+ExecStartPre=/usr/local/sbin/turnabout-join
 ExecStart={program} {root}/{node} supervise
 RuntimeDirectory=turnabout
 KillMode=control-group
@@ -45,6 +48,23 @@ have {root}/{node}/node.json || {{
 }}
 """
 
+_JOIN = """\
+#!/bin/bash
+set -euo pipefail
+umask 077
+[ -s {root}/{node}/state.json ] && exit 0
+node() {{ {program} {root}/{node} "$@"; }}
+promoted=$(aws ssm get-parameter --region {region} --name {release} --query Parameter.Value --output text)
+read -r good previous <<< "$promoted"
+[ "$good" = none ] && exit 0
+for digest in "$previous" "$good"; do
+    [ "$digest" = none ] && continue
+    aws s3 cp --only-show-errors --region {region} "s3://{bucket}/releases/${{digest#sha256:}}.tar" - \\
+        | node stage "$digest"
+done
+node adopt "$good" --previous "$previous"
+"""
+
 _VOLUME = """\
 #!/bin/bash
 set -euo pipefail
@@ -56,13 +76,15 @@ mountpoint -q {root} || mount {root}
 """
 
 
-def user_data(node: str, region: str, bucket: str, facts: str) -> str:
-    """The cloud-init text of a node. ``facts`` is the parameter that holds its node.json."""
-    said = {"node": node, "region": region, "bucket": bucket, "facts": facts, "root": ROOT}
+def user_data(node: str, region: str, bucket: str, facts: str, release: str) -> str:
+    """The cloud-init text of a node. ``facts`` and ``release`` are parameters: its node.json, and what is promoted."""
+    said = {"node": node, "region": region, "bucket": bucket, "facts": facts, "release": release, "root": ROOT}
+    said["program"] = " ".join(PROGRAM)
     files = {
         "/usr/local/sbin/turnabout-volume": ("0755", _VOLUME.format(**said)),
         "/usr/local/sbin/turnabout-fetch": ("0755", _FETCH.format(**said)),
-        "/etc/systemd/system/turnabout-node.service": ("0644", _UNIT.format(program=" ".join(PROGRAM), **said)),
+        "/usr/local/sbin/turnabout-join": ("0755", _JOIN.format(**said)),
+        "/etc/systemd/system/turnabout-node.service": ("0644", _UNIT.format(**said)),
     }
     lines = ["#cloud-config", "packages: [docker, haproxy, python3.11]", "write_files:"]
     for path, (mode, text) in files.items():

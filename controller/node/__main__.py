@@ -31,6 +31,13 @@ def stage(root: str, given: Json) -> Json:
     return store.stage(Node(root), given["digest"], sys.stdin.buffer)
 
 
+def adopt(root: str, given: Json) -> Json:
+    from .adopt import adopt
+    from .node import Node
+
+    return adopt(Node(root), given["digest"], given["previous"])
+
+
 def gc(root: str, given: Json) -> Json:
     from . import store
     from .node import Node
@@ -51,6 +58,13 @@ def logs(root: str, given: Json) -> Json:
 
     log, lines = Node(root).log, given["lines"]
     return {"lines": last_lines(log, lines) if given["of"] is None else lines_of(log, given["of"], lines)}
+
+
+def inspect(root: str, given: Json) -> Json:
+    from .inspecting import inspect
+    from .node import Node
+
+    return inspect(Node(root), given["mend"])
 
 
 def serve(root: str, given: Json) -> Json:
@@ -76,7 +90,16 @@ def supervise(root: str, given: Json) -> Json:
     return {}
 
 
-ON_DISK = {"stage": stage, "gc": gc, "probe": probe, "logs": logs, "serve": serve, "supervise": supervise}
+ON_DISK = {
+    "stage": stage,
+    "adopt": adopt,
+    "gc": gc,
+    "inspect": inspect,
+    "probe": probe,
+    "logs": logs,
+    "serve": serve,
+    "supervise": supervise,
+}
 """The verbs that do not ask serve, or are it."""
 
 

@@ -106,7 +106,16 @@ class Releases:
             branch = self.environment(source, commit).branch
             if branch in self._git.heads():
                 refuse_hiding(history, steps, source, self._git.fetch(branch), name, owned)
-        refuse_mixing(history, steps, name, owned)
+        refuse_mixing(history, steps, name, owned, partial(self._places, name))
+
+    def _places(self, name: str, commit: str) -> object:
+        """What a commit states of where an environment runs; None if nobody can read it."""
+        try:
+            stated = self.environment(name, commit)
+        except BadEnvironment:
+            return None
+        stack = self._git.object_id(commit, f"{FOLDER}/Pulumi.{name}.yaml")
+        return stack, stated.infra, {app: (fleet.zones, fleet.nodes_per_zone) for app, fleet in stated.fleets.items()}
 
     def revert(self, rollout: Rollout, branch: str) -> tuple[str | None, str]:
         """Push the revert commit of a rollout that did harm: (commit, message) or (None, why none is needed)."""

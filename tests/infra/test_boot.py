@@ -15,6 +15,7 @@ from infra.boot import user_data
 from infra.slots import ROOT
 
 FACTS = "/turnabout/prod/nodes/bos-a"
+RELEASE = "/turnabout/prod/releases/mqtt"
 AWS = """\
 #!/bin/bash
 echo "$*" >> {cloud}/asked
@@ -30,7 +31,7 @@ def files() -> dict[str, str]:
     """What cloud-init would write, by path."""
     found: dict[str, str] = {}
     path = ""
-    for line in user_data("bos-a", "us-east-1", "bucket", FACTS).splitlines():
+    for line in user_data("bos-a", "us-east-1", "bucket", FACTS, RELEASE).splitlines():
         if entry := re.fullmatch(r"  - path: (\S+)", line):
             path = entry[1]
             found[path] = ""
@@ -39,7 +40,7 @@ def files() -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("script", ["/usr/local/sbin/turnabout-fetch", "/usr/local/sbin/turnabout-volume"])
+@pytest.mark.parametrize("script", [f"/usr/local/sbin/turnabout-{name}" for name in ("fetch", "join", "volume")])
 def test_each_script_is_one_that_bash_understands(script: str, tmp_path: Path) -> None:
     (tmp_path / "script").write_text(files()[script])
 
