@@ -5,6 +5,7 @@ STAMP := .venv/.locked
 CLOUD := .venv/.locked-cloud
 ONLY ?=
 RUNS ?=
+FLEET ?=
 
 .PHONY: help setup cloud demo test infra faults bench lint types lock clean
 
@@ -26,8 +27,8 @@ $(CLOUD): $(STAMP) cloud.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r cloud.lock
 	touch $(CLOUD)
 
-demo: setup      ## the whole story on this machine, live, in about three and a half minutes
-	$(BIN)/turnabout demo
+demo: setup      ## the whole story on this machine, live, in about three and a half minutes; FLEET=ssh: behind a bastion
+	$(BIN)/turnabout demo $(if $(FLEET),--fleet $(FLEET))
 
 test: setup      ## every test
 	$(BIN)/python -m pytest
