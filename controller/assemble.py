@@ -99,6 +99,13 @@ def transport(site: Site, outputs: Outputs) -> Transport:
     raise Refused(f"reaching the nodes of {outputs.environment}", said, "This version knows local, or ssh, for all.")
 
 
+def fleet(site: Site, name: str) -> NodeFleet:
+    """The nodes of one environment, for who acts on them beside its loop. Raises BadSite, BadOutputs, Refused."""
+    outputs = site.outputs(name)
+    artifacts = ArtifactStore(site.state / "artifacts", build_key(site.keys))
+    return NodeFleet(outputs, transport(outputs), artifacts, BootClock())
+
+
 def loop(site: Site, name: str, parts: Shared, notifier: Notifier, pool: Executor) -> EnvironmentLoop:
     """One environment's loop, ready to run. Raises BadSite, BadOutputs, BadEnvironment, Refused, Unreachable."""
     return EnvironmentLoop(*put_together(site, name, parts, notifier, pool))

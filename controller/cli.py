@@ -65,6 +65,12 @@ def count(text: str) -> int:
     return int(text)
 
 
+def seconds(text: str) -> float:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds; write 1 or more")
+    return float(text)
+
+
 def chance(text: str) -> float:
     try:
         value = float(text)
@@ -153,6 +159,19 @@ def parser() -> Parser:
                 "subject", nargs="?", default="", metavar="RELEASE", help="commit or digest (default: all)"
             )
             because(made)
+    nodes = verb("node", "replace the machine of one node: out of its balancers, drained, another one, and back")
+    ways = nodes.add_subparsers(dest="action", metavar="{replace}", required=True)
+    help = "another machine for one node; never two of one zone at once"
+    another = ways.add_parser("replace", help=help, description=help[0].upper() + help[1:] + ".")
+    another.add_argument(
+        "slot", metavar="SLOT", help="ENVIRONMENT/NODE; the node alone where only one environment has it"
+    )
+    another.add_argument(
+        "--drain", type=seconds, default=120.0, metavar="SECONDS", help="for handing on (default: 120)"
+    )
+    another.add_argument("--within", type=seconds, default=900.0, metavar="SECONDS", help="to be back (default: 900)")
+    another.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    because(another)
     promote = verb("promote", "commit what one environment has promoted to the branch of the next", json=True)
     promote.add_argument("source", help="where it was promoted; its branch's head must be what runs there")
     promote.add_argument("target", help="the environment whose promotes_from names it")
@@ -242,6 +261,10 @@ def _obey(args: argparse.Namespace) -> int:
                 from controller.commands.reading import quarantine
 
                 return quarantine(args, site)
+            case "node":
+                from controller.commands.machines import node
+
+                return node(args, site)
             case _:
                 from controller.commands.orders import give
 

@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 SCHEMA = "turnabout/outputs/3"
+REPLACE = "replace"
+"""A file of this name in a ``local`` node's root asks the platform for another machine; it goes when it has one."""
 TRANSPORTS = ("local", "ssh", "ssm")
 
 

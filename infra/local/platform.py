@@ -34,7 +34,7 @@ from infra.local.servers import (
     start_mongod,
     wait_until,
 )
-from infra.outputs import NodeOutput, Outputs, to_json
+from infra.outputs import REPLACE, NodeOutput, Outputs, to_json
 
 READY_SECONDS = 30.0
 
@@ -66,6 +66,18 @@ class Platform:
         within = self.places.spot(environment, name).within
         argv = [*within, *self.outputs[environment].program, node.root, "supervise"]
         self.servers[known] = start(known, argv, Path(node.root, "supervise.log"))
+
+    def replace_where_asked(self) -> None:
+        """Give every node whose root holds a request another machine: all its processes go, what it kept stays.
+
+        What is started dies with the thread that starts it, so this is for one that stays.
+        """
+        for environment, outputs in self.outputs.items():
+            for node in outputs.nodes:
+                asked = Path(node.root, REPLACE)
+                if asked.exists():
+                    self.start_node(environment, node.name)
+                    asked.unlink(missing_ok=True)
 
     def wait_for_nodes(self) -> None:
         """Return when every node answers its observers."""

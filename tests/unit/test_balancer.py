@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -128,7 +129,7 @@ class App:
 class Zone:
     """A real HAProxy before two applications, and the lines that it writes to the node program."""
 
-    def __init__(self, run: Path, haproxy: str) -> None:
+    def __init__(self, run: Path, haproxy: str, tls: str = "") -> None:
         self.apps = {name: App(name) for name in ("bos-a", "bos-b")}
         servers = tuple(
             Server(name, "127.0.0.1", {"http": app.http.server_port, "mqtt": app.mqtt.getsockname()[1]})
@@ -146,7 +147,8 @@ class Zone:
         self.run = run
         config, lua = run / "haproxy.cfg", run / "start.lua"
         lua.write_text(START_LINE)
-        config.write_text(haproxy_cfg(balancer(str(run), servers, mqtt=self.mqtt, http=self.http), str(lua)))
+        described = replace(balancer(str(run), servers, mqtt=self.mqtt, http=self.http), tls=tls)
+        config.write_text(haproxy_cfg(described, str(lua)))
         checked = subprocess.run([haproxy, "-c", "-f", str(config)], capture_output=True, text=True)
         assert checked.returncode == 0, checked.stderr
         assert "WARNING" not in checked.stderr
