@@ -3,11 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.locked
 CLOUD := .venv/.locked-cloud
+ENGINE := build/tools/bin/pulumi
 ONLY ?=
 RUNS ?=
 FLEET ?=
 
-.PHONY: help setup cloud demo test infra faults bench lint types lock clean
+.PHONY: help setup cloud engine demo test infra faults bench lint types lock clean
 
 help:            ## what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -27,14 +28,28 @@ $(CLOUD): $(STAMP) cloud.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r cloud.lock
 	touch $(CLOUD)
 
+engine:          ## Pulumi's engine, built by Go where none is installed; without Go there is none, and its tests skip
+	@if command -v pulumi >/dev/null; then echo "pulumi is installed: $$(pulumi version)"; \
+	elif command -v go >/dev/null; then $(MAKE) --no-print-directory $(ENGINE); \
+	else echo "There is neither pulumi nor go here, so what needs Pulumi's engine is skipped."; fi
+
+$(ENGINE): infra/engine/go.mod infra/engine/go.sum
+	@echo "Building Pulumi's engine: some minutes the first time, seconds once Go has its parts."
+	@cd infra/engine && version=$$(go list -m -f '{{.Version}}' github.com/pulumi/pulumi/pkg/v3) && \
+		go build -o ../../$(ENGINE) \
+		-ldflags "-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=$$version" \
+		github.com/pulumi/pulumi/pkg/v3/cmd/pulumi
+
 demo: setup      ## the whole story on this machine, live, in about three and a half minutes; FLEET=ssh: behind a bastion
 	$(BIN)/turnabout demo $(if $(FLEET),--fleet $(FLEET))
 
 test: setup      ## every test
 	$(BIN)/python -m pytest
 
-infra: cloud     ## the infrastructure program's tests, with the libraries that they need
+infra: cloud engine     ## the infrastructure's tests, and the lives of dev, stage and prod in an emulated cloud
+	rm -f build/infra.json
 	$(BIN)/python -m pytest tests/infra
+	$(BIN)/python -m tests.infra
 
 faults: setup    ## the long fault runs: the model's walks and the crash matrix
 	$(BIN)/python -m pytest tests/faults tests/model --long

@@ -81,6 +81,8 @@ def chance(text: str) -> float:
     return value
 
 
+DELETIONS = 5
+"""How many resources `infra up` deletes or replaces without being told that it may."""
 ROLLOUT = "ENVIRONMENT/NUMBER; the number alone where only one environment has it"
 
 
@@ -194,6 +196,24 @@ def parser() -> Parser:
     ):
         drift.add_argument(f"--{face}", type=Path, metavar="FILE", help=f"write the report too: {help}")
     drift.add_argument("--whole", action="store_true", help="with every value of what is explained")
+    stacks = verb("infra", "what an environment runs on, by Pulumi: look, bring up, compare")
+    deeds = stacks.add_subparsers(dest="action", metavar="{preview,up,refresh}", required=True)
+    for action, help in (
+        ("preview", "say what would change, and change nothing"),
+        ("up", "make it so; refused where too much would be deleted"),
+        ("refresh", "say what was changed by hand; exit 2 if anything was"),
+    ):
+        made = deeds.add_parser(action, help=help, description=help[0].upper() + help[1:] + ".")
+        made.add_argument("environment", help="dev, stage, prod, …")
+        made.add_argument("--folder", default=".", help="the checkout (default: here)")
+        made.add_argument("--json", action="store_true", help="one JSON object on stdout")
+        if action == "refresh":
+            made.add_argument("--adopt", action="store_true", help="take what is there into the stack's state")
+        else:
+            said = f"at most so many may be deleted or replaced (default: {DELETIONS})"
+            made.add_argument("--deletions", type=int, default=DELETIONS, metavar="NUMBER", help=said)
+            said = "let this protected resource be deleted as well; may be given again"
+            made.add_argument("--unprotect", action="append", default=[], metavar="NAME", help=said)
     verb("doctor", "look whether everything that is needed is here and answers", json=True)
     demo = verb("demo", "tell the whole story on this machine, with real servers", json=False)
     demo.add_argument("--keep", action="store_true", help="leave everything running at the end, and say how to go on")
@@ -238,6 +258,10 @@ def _obey(args: argparse.Namespace) -> int:
                 from controller.demo import demo
 
                 return demo(args)
+            case "infra":
+                from controller.commands.infra import infra
+
+                return infra(args)
         site = load_site(path)
         match args.command:
             case "run":

@@ -166,6 +166,10 @@ class AtlasClient:
             self._token = self._ask("POST", "/api/oauth/token", {}, f"Basic {basic}")["access_token"]
         return self._ask(verb, f"/api/atlas/v2{path}", said, f"Bearer {self._token}")
 
+    def renew(self) -> None:
+        """Get a token anew at the next call, as somebody does who was told that it expired."""
+        self._token = ""
+
     def _ask(self, verb: str, path: str, said: object, who: str) -> Any:
         body = None if said is None else json.dumps(said).encode()
         headers = {"Authorization": who, "Accept": VERSION, "Content-Type": VERSION}
