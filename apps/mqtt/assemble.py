@@ -10,6 +10,8 @@ from typing import Any
 from apps.mqtt.access import Access
 from apps.mqtt.bell import Bell
 from apps.mqtt.config import Config
+from apps.mqtt.down_store import DownReader
+from apps.mqtt.downlink import Downlink
 from apps.mqtt.follow import Follower
 from apps.mqtt.homes import Homes
 from apps.mqtt.http_server import HttpServer
@@ -37,6 +39,7 @@ class Application:
     forwarder: Forwarder
     server: HttpServer
     followers: tuple[Follower, ...]
+    downlink: Downlink
 
     def work(self) -> list[Coroutine[Any, Any, None]]:
         """What never ends by itself; committing comes first, and is the last to be stopped."""
@@ -46,6 +49,7 @@ class Application:
             self.ingest.heed_denials(),
             self.hub.keep_for_ever(),
             self.forwarder.keep_running(),
+            self.downlink.publish_for_ever(),
             *(follower.follow_for_ever() for follower in self.followers),
         ]
 
@@ -61,7 +65,6 @@ def assemble(config: Config, config_file: Path, store: Store) -> Application:
         hub.add_log(own)
     heads = sessions.load_heads()
     followers = tuple(Follower(node, peer, hub, sessions, bell, heads.get(peer.name, {})) for peer in peers.values())
-    forwarder = Forwarder(config_file)
     progress = ProgressReader(config.data)
 
     def committed(tally: Tally) -> None:
@@ -70,12 +73,18 @@ def assemble(config: Config, config_file: Path, store: Store) -> Application:
         bell.ring()
         forwarder.wake()
 
+    # A deferred look-up, because each of the two needs the other.
+    forwarder = Forwarder(config_file, lambda: downlink.news.ring())
     ingest = Ingest(config, store, access, hub, committed, lambda: progress.read().cursor)
+    down = DownReader(config.data)
+    downlink = Downlink(config.zone, down, reader.mark("far"), ingest.publish)
     peering = Peering(node, hub, reader, sessions, bell)
     hub.copied = peering.copied
     sessions.on_change = bell.ring
     web = Web(
         ingest, reader, progress, forwarder.state, ZoneReads(node, peers, reader.rows),
-        Streams(node, reader, hub, peers, bell), peering, word, followers,
+        Streams(node, reader, hub, peers, bell), peering, word, followers, down,
     )  # fmt: skip
-    return Application(ingest, hub, sessions, forwarder, HttpServer(web.respond, refuse, config.release), followers)
+    return Application(
+        ingest, hub, sessions, forwarder, HttpServer(web.respond, refuse, config.release), followers, downlink
+    )

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from http import HTTPStatus
 
 from apps.mqtt.counters import sample
+from apps.mqtt.down_store import DownReader
 from apps.mqtt.follow import Follower
 from apps.mqtt.http_server import Answer, BadRequest, Request, Stream
 from apps.mqtt.ingest import Ingest
@@ -27,7 +28,7 @@ INT64_MAX = 2**63 - 1
 class Web:
     def __init__(
         self, ingest: Ingest, reader: Reader, progress: ProgressReader, forwarder: Callable[[], tuple[bool, int]],
-        zone: ZoneReads, streams: Streams, peering: Peering, word: str, followers: Sequence[Follower],
+        zone: ZoneReads, streams: Streams, peering: Peering, word: str, followers: Sequence[Follower], down: DownReader,
     ) -> None:  # fmt: skip
         """``forwarder`` tells whether that process runs and how often it was started again; ``word`` is the peers'."""
         self._zone = zone
@@ -35,6 +36,7 @@ class Web:
         self._peering = peering
         self._word = word
         self._followers = followers
+        self._down = down
         self._ingest = ingest
         self._reader = reader
         self._progress = progress
@@ -147,6 +149,8 @@ class Web:
             ("forwarder_restarts", "counter", restarts),
         ):
             lines += sample(name, kind, value)
+        for name, value in self._down.counts().items():
+            lines += sample(name, "gauge" if name == "down_following" else "counter", value)
         return Answer(HTTPStatus.OK, ("\n".join(lines) + "\n").encode(), "text/plain; version=0.0.4; charset=utf-8")
 
 
