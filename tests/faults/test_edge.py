@@ -64,10 +64,17 @@ class Zone:
             edge.meet(*self.edges)
             edge.start()
         self.faults: dict[str, Callable[[Edge], None]] = {
-            "kill ingest": self.kill_ingest, "stop ingest": self.stop_ingest, "end ingest": self.end_ingest,
-            "kill sync": self.kill_sync, "stop sync": self.stop_sync, "kill far": self.kill_far,
-            "stop far": self.stop_far, "disk hangs": self.hang_disk, "disk full": self.fill_disk, "restart both": self.restart_both,
-        }  # fmt: skip
+            "kill ingest": self.kill_ingest,
+            "stop ingest": self.stop_ingest,
+            "end ingest": self.end_ingest,
+            "kill sync": self.kill_sync,
+            "stop sync": self.stop_sync,
+            "kill far": self.kill_far,
+            "stop far": self.stop_far,
+            "disk hangs": self.hang_disk,
+            "disk full": self.fill_disk,
+            "restart both": self.restart_both,
+        }
 
     def kill_ingest(self, edge: Edge) -> None:
         edge.kill()
