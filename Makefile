@@ -51,8 +51,8 @@ infra: cloud engine     ## the infrastructure's tests, and the lives of dev, sta
 	$(BIN)/python -m pytest tests/infra
 	$(BIN)/python -m tests.infra
 
-faults: setup    ## the long fault runs: the model's walks and the crash matrix
-	$(BIN)/python -m pytest tests/faults tests/model --long
+faults: setup    ## the long fault runs: the model's walks, the crash matrix, the edge; ONLY=edge selects a part
+	$(BIN)/python -m pytest tests/faults tests/model --long $(if $(ONLY),-k $(ONLY))
 
 bench: setup     ## figures beside their peers and limits; ONLY= selects a part, RUNS= repeats
 	$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(if $(RUNS),--runs $(RUNS))
