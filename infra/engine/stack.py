@@ -20,7 +20,7 @@ from pulumi.automation.events import EngineEvent, StepEventMetadata
 
 from infra.engine.binary import find
 from infra.engine.steps import ENGINES, Step, look
-from infra.engine.trouble import SAFE, Complaint, Failed, Interrupted, missing_atlas, sentence
+from infra.engine.trouble import SAFE, Complaint, Failed, Interrupted, missing_atlas, sentence, unfinished
 
 PROJECT = "turnabout"
 Told = Callable[[Step], None]
@@ -62,6 +62,8 @@ class Stack:
 
     def up(self, allowed: int, unprotected: Collection[str] = (), told: Told = lambda step: None) -> list[Step]:
         """Do it, unless the guard says no (NotAllowed). ``told`` hears of each step when it is done."""
+        if left := self._unfinished():
+            raise Failed(unfinished(self.environment, left))
         steps = self.preview()
         look(self.environment, steps, allowed, unprotected)
         for step in steps:
@@ -86,6 +88,12 @@ class Stack:
             call = self._stack.refresh if adopt else self._stack.preview_refresh
             call(on_event=events.append)
         return [step for step in map(done, events) if step is not None and step.in_cloud]
+
+    def _unfinished(self) -> list[Step]:
+        """What a run that was killed had begun to make: nobody wrote down whether it is there."""
+        with self._failing([]):
+            pending = (self._stack.export_stack().deployment or {}).get("pending_operations") or ()
+        return [Step("create", one["resource"]["urn"]) for one in pending if one["type"] == "creating"]
 
     def _command(self, *args: str) -> None:
         workspace = self._stack.workspace

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from infra.engine.steps import Step
+
 
 class Failed(Exception):
     """The engine did not do what it was asked; the message says why, what stands, and what to do."""
@@ -84,6 +86,16 @@ def missing_atlas(surroundings: Iterable[str]) -> str | None:
         return None
     are = "is" if len(absent) == 1 else "are"
     return f"{' and '.join(absent)} {are} not set: the service account of Atlas's organisation. Nothing was changed."
+
+
+def unfinished(environment: str, left: Iterable[Step]) -> str:
+    """The sentence for what a killed run may have made."""
+    what = ", ".join(f"{step.name} ({step.kind})" for step in left)
+    return (
+        f"{environment}: a run was killed while it was making {what}. Whether that is there was not written down, so "
+        "another run might make it twice. Look in the cloud and delete what is there of it; then `pulumi refresh "
+        f"--clear-pending-creates --yes --stack {environment}`, and this again. Nothing was changed."
+    )
 
 
 def sentence(environment: str, complaints: Iterable[Complaint]) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from infra.engine.binary import NoEngine, find
 from infra.engine.steps import DRIFTED, NotAllowed, Step, counted, look
-from infra.engine.trouble import Complaint, missing_atlas, sentence
+from infra.engine.trouble import Complaint, missing_atlas, sentence, unfinished
 
 SLOT = "urn:pulumi:prod::turnabout::turnabout:infra:Platform$turnabout:infra:EdgeZone$turnabout:infra:NodeSlot"
 MACHINE = f"{SLOT}$aws:ec2/instance:Instance::bos-a"
@@ -135,4 +135,13 @@ def test_a_service_account_that_is_not_set_is_told_before_anything_is_asked() ->
     assert missing_atlas([]) == (
         "MONGODB_ATLAS_CLIENT_ID and MONGODB_ATLAS_CLIENT_SECRET are not set: the service account of Atlas's "
         "organisation. Nothing was changed."
+    )
+
+
+def test_what_a_killed_run_may_have_made_is_named_with_the_way_out() -> None:
+    assert unfinished("prod", [Step("create", MACHINE), Step("create", USER)]) == (
+        "prod: a run was killed while it was making bos-a (ec2 Instance), store-c360 (mongodbatlas DatabaseUser). "
+        "Whether that is there was not written down, so another run might make it twice. Look in the cloud and delete what is "
+        "there of it; then `pulumi refresh --clear-pending-creates --yes --stack prod`, and this again. Nothing was "
+        "changed."
     )
