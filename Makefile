@@ -6,6 +6,7 @@ CLOUD := .venv/.locked-cloud
 ENGINE := build/tools/bin/pulumi
 ONLY ?=
 RUNS ?=
+FLEET ?=
 
 .PHONY: help setup cloud engine demo test infra faults bench lint types lock clean
 
@@ -39,8 +40,8 @@ $(ENGINE): infra/engine/go.mod infra/engine/go.sum
 		-ldflags "-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=$$version" \
 		github.com/pulumi/pulumi/pkg/v3/cmd/pulumi
 
-demo: setup      ## the whole story on this machine, live, in about three and a half minutes
-	$(BIN)/turnabout demo
+demo: setup      ## the whole story on this machine, live, in about three and a half minutes; FLEET=ssh: behind a bastion
+	$(BIN)/turnabout demo $(if $(FLEET),--fleet $(FLEET))
 
 test: setup      ## every test
 	$(BIN)/python -m pytest

@@ -23,6 +23,7 @@ examples:
   turnabout watch prod                  live: zones, nodes, evidence, time left
   turnabout show prod/42 --samples errors    the failing calls of that rollout
   turnabout abort prod --reason "wrong customer list"
+  turnabout drift --between stage prod  every difference, and the setting that explains it
   turnabout promote dev stage           what dev has promoted, for stage to try
   turnabout demo                        the whole story on this machine, in about three minutes
 """
@@ -62,6 +63,12 @@ def count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number of rollouts; write 1 or more")
     return int(text)
+
+
+def seconds(text: str) -> float:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds; write 1 or more")
+    return float(text)
 
 
 def chance(text: str) -> float:
@@ -154,10 +161,41 @@ def parser() -> Parser:
                 "subject", nargs="?", default="", metavar="RELEASE", help="commit or digest (default: all)"
             )
             because(made)
+    nodes = verb("node", "replace the machine of one node: out of its balancers, drained, another one, and back")
+    ways = nodes.add_subparsers(dest="action", metavar="{replace}", required=True)
+    help = "another machine for one node; never two of one zone at once"
+    another = ways.add_parser("replace", help=help, description=help[0].upper() + help[1:] + ".")
+    another.add_argument(
+        "slot", metavar="SLOT", help="ENVIRONMENT/NODE; the node alone where only one environment has it"
+    )
+    another.add_argument(
+        "--drain", type=seconds, default=120.0, metavar="SECONDS", help="for handing on (default: 120)"
+    )
+    another.add_argument("--within", type=seconds, default=900.0, metavar="SECONDS", help="to be back (default: 900)")
+    another.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    because(another)
     promote = verb("promote", "commit what one environment has promoted to the branch of the next", json=True)
     promote.add_argument("source", help="where it was promoted; its branch's head must be what runs there")
     promote.add_argument("target", help="the environment whose promotes_from names it")
+    promote.add_argument(
+        "--despite-drift", action="store_true", help="go on though the two differ in what nobody explains"
+    )
+    promote.add_argument("--reason", type=reason, metavar="WHY", help="why, for the target's ledger")
     promote.add_argument("--key", type=Path, metavar="FILE", help="an OpenSSH key to sign the commit with")
+    drift = verb("drift", "how environments differ from what they say, and from each other", json=True)
+    which = drift.add_mutually_exclusive_group()
+    which.add_argument("--env", nargs="+", metavar="ENVIRONMENT", help="only these (default: all of the checkout)")
+    which.add_argument("--between", nargs=2, metavar="ENVIRONMENT", help="these two, whatever promotes from what")
+    kinds = ["live", "alignment", "release", "data", "runtime", "traffic", "history", "unmanaged", "waiver"]
+    drift.add_argument("--kind", nargs="+", choices=kinds, metavar="KIND", help=f"only these of {', '.join(kinds)}")
+    drift.add_argument("--folder", default=".", help="the checkout (default: here)")
+    for face, help in (
+        ("html", "one self-contained page"),
+        ("markdown", "for a pull request"),
+        ("sarif", "SARIF 2.1.0"),
+    ):
+        drift.add_argument(f"--{face}", type=Path, metavar="FILE", help=f"write the report too: {help}")
+    drift.add_argument("--whole", action="store_true", help="with every value of what is explained")
     stacks = verb("infra", "what an environment runs on, by Pulumi: look, bring up, compare")
     deeds = stacks.add_subparsers(dest="action", metavar="{preview,up,refresh}", required=True)
     for action, help in (
@@ -180,6 +218,10 @@ def parser() -> Parser:
     demo = verb("demo", "tell the whole story on this machine, with real servers", json=False)
     demo.add_argument("--keep", action="store_true", help="leave everything running at the end, and say how to go on")
     demo.add_argument("--root", type=Path, default=Path("build/demo"), help="where it keeps its things")
+    demo.add_argument(
+        "--fleet", choices=("local", "ssh"), default="local",
+        help="ssh: each node in a network of its own, behind a bastion (needs root, and OpenSSH's server)",
+    )  # fmt: skip
     demo.add_argument("--plain", action="store_true", help="one line per event instead of the live view")
     return top
 
@@ -208,6 +250,10 @@ def _obey(args: argparse.Namespace) -> int:
                 from controller.commands.check import check
 
                 return check(args)
+            case "drift":
+                from controller.commands.drift import drift
+
+                return drift(args)
             case "demo":
                 from controller.demo import demo
 
@@ -239,6 +285,10 @@ def _obey(args: argparse.Namespace) -> int:
                 from controller.commands.reading import quarantine
 
                 return quarantine(args, site)
+            case "node":
+                from controller.commands.machines import node
+
+                return node(args, site)
             case _:
                 from controller.commands.orders import give
 

@@ -46,6 +46,8 @@ GIT = "git"
 """
 SAVED = "saved"
 """Kept before a candidate is stopped: rollout, and its bad calls, or node and its last log lines."""
+DRIFT = "drift"
+"""A promotion to this environment went on despite drift: source, who, reason, findings. It decides nothing."""
 EVIDENCE = "evidence"
 """A row that could not be written in its time, kept from the spool: it records and decides nothing."""
 

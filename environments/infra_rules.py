@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import IPv4Network
 
-from environments.infra_shapes import TIERS, AtlasShape, InfraShape, is_wavelength, region_of
+from environments.infra_shapes import TIERS, AtlasShape, InfraShape, is_wavelength, region_of, region_of_arn
 from environments.model import FleetShape
 from environments.overlay import Table
 from environments.problems import Complaint, KeyPath, nearest, shown
@@ -31,6 +31,8 @@ def infra(shape: InfraShape, fleets: Mapping[str, FleetShape]) -> Iterator[Compl
     yield from _room(shape, fleets)
     yield from _ways_in(shape)
     yield from _atlas(shape.atlas)
+    yield from _of_this_region(shape)
+    yield from _certificates(shape)
     if shape.protect and not shape.atlas.backup:
         reason = "what is protected is backed up as well, which takes a tier of M10 or above"
         yield Complaint(("infra", "atlas", "backup"), f"{reason}; write true here, or infra.protect = false")
@@ -136,6 +138,24 @@ def _ways_in(shape: InfraShape) -> Iterator[Complaint]:
             yield Complaint(("infra", "ssh_from", number), "the whole world may not try SSH; name your own networks")
 
 
+def _of_this_region(shape: InfraShape) -> Iterator[Complaint]:
+    """What is named by its ARN serves its own region only."""
+    named: tuple[tuple[KeyPath, str, str | None], ...] = (
+        (("infra", "certificate"), "certificate", shape.certificate),
+        (("infra", "atlas", "encryption_key"), "key", shape.atlas.encryption_key),
+    )
+    for at, what, arn in named:
+        if arn and region_of_arn(arn) != shape.region:
+            reason = f"this {what} is in {region_of_arn(arn)}, and this environment is in {shape.region}"
+            yield Complaint(at, f"{reason}; name a {what} of {shape.region}", (("infra", "region"),))
+
+
+def _certificates(shape: InfraShape) -> Iterator[Complaint]:
+    if shape.device_tls and shape.dns is None:
+        reason = "a device compares a zone's certificate with the zone's name, and zones have none without infra.dns"
+        yield Complaint(("infra", "device_tls"), f"{reason}; say there where names go, or write false")
+
+
 def _atlas(shape: AtlasShape) -> Iterator[Complaint]:
     at: KeyPath = ("infra", "atlas")
     if shape.tier in ("M0", "FLEX"):
@@ -143,6 +163,7 @@ def _atlas(shape: AtlasShape) -> Iterator[Complaint]:
             ("autoscale_to", shape.autoscale_to),
             ("backup", shape.backup),
             ("encryption_key", shape.encryption_key),
+            ("private_link", shape.private_link),
         ):
             if asked:
                 reason = f"a shared cluster ({shape.tier}) has no {key}"

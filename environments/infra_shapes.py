@@ -22,6 +22,10 @@ WAVELENGTH_ZONE = re.compile(rf"({REGION.pattern})-wl[0-9]+-[a-z]{{3}}-wlz-[0-9]
 MACHINE = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
 TIERS = ("M0", "FLEX", "M10", "M20", "M30", "M40", "M50", "M60", "M80", "M140", "M200", "M300")
 NAMESPACE = re.compile(r"[a-z0-9_]+(?:\{zone\})?\.(?:\*|[a-z0-9_]+)")
+HOSTED_ZONE = re.compile(r"Z[A-Z0-9]{5,31}")
+DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}")
+KEY_ARN = re.compile(rf"arn:aws[a-z-]*:kms:({REGION.pattern}):[0-9]+:key/[A-Za-z0-9-]+")
+CERTIFICATE_ARN = re.compile(rf"arn:aws[a-z-]*:acm:({REGION.pattern}):[0-9]+:certificate/[A-Za-z0-9-]+")
 ACTION = re.compile(r"[A-Z][A-Z_]+")
 PREFIXES = range(16, 29)  # what AWS allows for a VPC and for a subnet
 
@@ -81,6 +85,33 @@ def _action(text: str) -> str:
     return text
 
 
+def _hosted_zone(text: str) -> str:
+    if not HOSTED_ZONE.fullmatch(text):
+        form = "write its id, such as Z0123456789ABCDEFGHIJ, which `aws route53 list-hosted-zones` shows"
+        raise ValueError(f"{shown(text)} is no hosted zone; {form}")
+    return text
+
+
+def _domain(text: str) -> str:
+    if not DOMAIN.fullmatch(text):
+        raise ValueError(f"{shown(text)} is no domain; write one in small letters, such as prod.example.com")
+    return text
+
+
+def _key(text: str) -> str:
+    if not KEY_ARN.fullmatch(text):
+        form = "write its ARN, such as arn:aws:kms:us-east-1:111122223333:key/example, not an alias"
+        raise ValueError(f"{shown(text)} is no key of KMS; {form}")
+    return text
+
+
+def _certificate(text: str) -> str:
+    if not CERTIFICATE_ARN.fullmatch(text):
+        form = "write its ARN, such as arn:aws:acm:us-east-1:111122223333:certificate/example"
+        raise ValueError(f"{shown(text)} is no certificate of ACM; {form}")
+    return text
+
+
 Region = Annotated[str, AfterValidator(_region)]
 Place = Annotated[str, AfterValidator(_place)]
 Network = Annotated[str, AfterValidator(_network)]
@@ -89,6 +120,10 @@ Machine = Annotated[str, AfterValidator(_machine)]
 Tier = Annotated[str, AfterValidator(_tier), Field(json_schema_extra={"enum": list(TIERS)})]
 Namespace = Annotated[str, AfterValidator(_namespace)]
 Action = Annotated[str, AfterValidator(_action)]
+HostedZone = Annotated[str, AfterValidator(_hosted_zone)]
+Domain = Annotated[str, AfterValidator(_domain)]
+Key = Annotated[str, AfterValidator(_key)]
+Certificate = Annotated[str, AfterValidator(_certificate)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
@@ -101,8 +136,11 @@ class AtlasShape(Shape):
         default="8.0", description="the major version of MongoDB on a dedicated cluster"
     )
     backup: bool = Field(default=False, description="whether snapshots and any second of the last days are kept")
-    encryption_key: Text | None = Field(
+    encryption_key: Key | None = Field(
         default=None, description="the KMS key, by its ARN, that encrypts the cluster's disks; left out: Atlas's own"
+    )
+    private_link: bool = Field(
+        default=False, description="whether nodes reach the cluster by PrivateLink alone, and no address may connect"
     )
     grants: dict[str, dict[Namespace, Annotated[list[Action], Field(min_length=1)]]] = Field(
         default={}, description="application to what it may do, by database.collection; {zone} is its node's zone"
@@ -111,6 +149,13 @@ class AtlasShape(Shape):
         default=3, ge=1, le=7, description="the day on which Atlas may do its maintenance: 1 is Sunday, 7 Saturday"
     )
     maintenance_hour: int = Field(default=4, ge=0, le=23, description="the hour, in UTC, in which it begins")
+
+
+class DnsShape(Shape):
+    """Names of the zones, as devices and customers use them."""
+
+    hosted_zone: HostedZone = Field(description="the hosted zone of Route 53, by its id, that the names go into")
+    domain: Domain = Field(description="what the names end with: zone BOS becomes bos.<domain>")
 
 
 class InfraShape(Shape):
@@ -133,9 +178,19 @@ class InfraShape(Shape):
     ssh_from: list[Network] = Field(
         default=[], description="networks that may reach the bastion; left out: there is no bastion"
     )
-    certificate: Text | None = Field(
+    certificate: Certificate | None = Field(
         default=None, description="the ACM certificate, by its ARN, of load balancers; left out: they are internal ones"
     )
+    ssm_endpoints: bool = Field(
+        default=False, description="whether Systems Manager is reached inside the VPC, by endpoints of its own"
+    )
+    registry: bool = Field(
+        default=False, description="whether there is a place for images, for releases that are images"
+    )
+    device_tls: bool = Field(
+        default=False, description="whether MQTT is spoken over TLS, and only by devices that have a certificate"
+    )
+    dns: DnsShape | None = Field(default=None, description="names of the zones; left out: clients use addresses")
     controller_hosts: int = Field(default=0, ge=0, le=2, description="machines for the controller: leader, standby")
     protect: bool = Field(default=True, description="whether what cannot be made again may not be deleted")
     alerts_to: Text | None = Field(default=None, description="the mail address that alarms and the budget write to")
@@ -148,6 +203,10 @@ def region_of(place: str) -> str:
     """The region that a place belongs to, by its name."""
     found: Any = WAVELENGTH_ZONE.fullmatch(place) or AVAILABILITY_ZONE.fullmatch(place)
     return str(found[1])
+
+
+def region_of_arn(arn: str) -> str:
+    return arn.split(":")[3]
 
 
 def is_wavelength(place: str) -> bool:

@@ -22,6 +22,7 @@ class AtlasSettings:
     version: str
     backup: bool
     encryption_key: str
+    private_link: bool
     grants: Mapping[str, Mapping[str, tuple[str, ...]]]
     """Application to database.collection to actions; ``{zone}`` stands for the zone in small letters."""
     maintenance_day: int
@@ -46,6 +47,14 @@ class Subnet:
 
 
 @dataclass(frozen=True, slots=True)
+class Dns:
+    """Where the names of the zones go, and what they end with."""
+
+    hosted_zone: str
+    domain: str
+
+
+@dataclass(frozen=True, slots=True)
 class Infra:
     """What runs where in the cloud. ``zones`` has the subnets of each fleet's zones, by the zone's name."""
 
@@ -61,6 +70,10 @@ class Infra:
     transport: str
     ssh_from: tuple[str, ...]
     certificate: str
+    ssm_endpoints: bool
+    registry: bool
+    device_tls: bool
+    dns: Dns | None
     controller_hosts: int
     protect: bool
     alerts_to: str
@@ -89,6 +102,10 @@ def infra_of(shape: InfraShape) -> Infra:
         transport=shape.transport,
         ssh_from=tuple(shape.ssh_from),
         certificate=shape.certificate or "",
+        ssm_endpoints=shape.ssm_endpoints,
+        registry=shape.registry,
+        device_tls=shape.device_tls,
+        dns=Dns(shape.dns.hosted_zone, shape.dns.domain) if shape.dns else None,
         controller_hosts=shape.controller_hosts,
         protect=shape.protect,
         alerts_to=shape.alerts_to or "",
@@ -109,6 +126,7 @@ def _atlas(shape: AtlasShape) -> AtlasSettings:
         version=shape.version,
         backup=shape.backup,
         encryption_key=shape.encryption_key or "",
+        private_link=shape.private_link,
         grants={
             app: {namespace: tuple(actions) for namespace, actions in rights.items()}
             for app, rights in shape.grants.items()

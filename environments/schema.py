@@ -94,6 +94,8 @@ class Fleet:
     nodes_per_zone: int
     waves: tuple[Mapping[str, int], ...]
     synthetic_per_second: float
+    synthetic_at_most: float = 0.0
+    """How far the controller may raise its own requests to a fleet that is too quiet to be judged; 0: not at all."""
 
     def node_names(self) -> tuple[tuple[str, str], ...]:
         """Every node as (zone, name), zone by zone: ``("BOS", "bos-a")``."""
@@ -137,7 +139,7 @@ def load(read: Callable[[str], bytes | None], name: str, apps: Collection[str] |
         reason = f"{shown(name)} cannot name an environment; write small letters, digits and hyphens"
         raise BadEnvironment([Problem(in_folder(file), "", f"{reason}, and none of {', '.join(RESERVED)}")])
     layers = read_layers(read, file)
-    return _value(name, check(layers, name, lambda other: _overlay_of(read, other), apps))
+    return value_of(name, check(layers, name, lambda other: _overlay_of(read, other), apps))
 
 
 def from_folder(folder: Path, name: str) -> Environment:
@@ -175,7 +177,8 @@ def is_environment(file: str) -> bool:
     return dot + suffix == ".toml" and stem not in RESERVED and ENVIRONMENT_NAME.fullmatch(stem) is not None
 
 
-def _value(name: str, whole: Whole) -> Environment:
+def value_of(name: str, whole: Whole) -> Environment:
+    """The values that the platform works with."""
     budget, judge = whole.budget, whole.judge
     return Environment(
         name=name,
@@ -186,7 +189,14 @@ def _value(name: str, whole: Whole) -> Environment:
         judge=Judge(judge.alpha, judge.silence_seconds, judge.smallest_harm, judge.prometheus or ""),
         freezes=tuple(Freeze(window.name, window.cron, window.hours, window.timezone) for window in whole.freezes),
         fleets={
-            app: Fleet(app, tuple(fleet.zones), fleet.nodes_per_zone, tuple(fleet.waves), fleet.synthetic_per_second)
+            app: Fleet(
+                app,
+                tuple(fleet.zones),
+                fleet.nodes_per_zone,
+                tuple(fleet.waves),
+                fleet.synthetic_per_second,
+                fleet.synthetic_at_most_per_second,
+            )
             for app, fleet in whole.fleets.items()
         },
         settings={app: whole.settings.get(app, {}) for app in whole.fleets},

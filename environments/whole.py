@@ -32,25 +32,38 @@ class Whole:
     infra: InfraShape | None
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of an environment that could be read, before any rule is asked about them."""
+
+    head: HeadShape | None
+    budget: BudgetShape | None
+    judge: JudgeShape | None
+    freezes: Mapping[int, FreezeShape]
+    fleets: Mapping[str, FleetShape]
+    settings: Mapping[str, dict[str, Any]]
+    infra: InfraShape | None
+
+    def whole(self) -> Whole | None:
+        """The environment that the parts make, if none of the three that each must have is missing."""
+        if self.head is None or self.budget is None or self.judge is None:
+            return None
+        freezes = tuple(self.freezes.values())
+        return Whole(self.head, self.budget, self.judge, freezes, self.fleets, self.settings, self.infra)
+
+
 def check(layers: Layers, name: str, overlay_of: Callable[[str], Table | None], apps: Collection[str] | None) -> Whole:
     """The environment that the layers make. Raises BadEnvironment with all that is wrong with it."""
-    merged = layers.merged()
     found: list[Complaint] = []
-    head = parse(HeadShape, {key: value for key, value in merged.items() if key not in PARTS}, (), found)
-    budget = parse(BudgetShape, merged.get("budget", {}), ("budget",), found)
-    judge = parse(JudgeShape, merged.get("judge", {}), ("judge",), found)
-    freezes = _freezes(merged.get("freeze", []), found)
-    fleets = _fleets(merged.get("fleet", {}), found)
-    settings = _tables(merged.get("app", {}), "app", found)
     # What base.toml says of the cloud are defaults: an environment is there if its own file says so.
-    in_cloud = "infra" in layers.overlay
-    infra = parse(InfraShape, merged["infra"], ("infra",), found) if in_cloud else None
+    parts = parse_parts(layers.merged(), "infra" in layers.overlay, found)
+    budget, judge, fleets, settings, infra = parts.budget, parts.judge, parts.fleets, parts.settings, parts.infra
 
     if budget:
         found += rules.budget(budget)
     if judge:
         found += rules.judge(judge, budget)
-    for number, freeze in freezes.items():
+    for number, freeze in parts.freezes.items():
         found += rules.freeze(freeze, ("freeze", number))
     for app, fleet in fleets.items():
         found += rules.fleet(app, fleet)
@@ -66,9 +79,23 @@ def check(layers: Layers, name: str, overlay_of: Callable[[str], Table | None], 
 
     problems = [*layers.misplaced(), *map(layers.problem, found)]
     problems.sort(key=lambda problem: problem.file != in_folder(BASE))
-    if problems or head is None or budget is None or judge is None:
+    whole = parts.whole()
+    if problems or whole is None:
         raise BadEnvironment(problems)
-    return Whole(head, budget, judge, tuple(freezes.values()), fleets, settings, infra)
+    return whole
+
+
+def parse_parts(merged: Table, in_cloud: bool, found: list[Complaint]) -> Parts:
+    """Every part by itself; what is wrong with one is added to ``found``, and the others are still read."""
+    return Parts(
+        parse(HeadShape, {key: value for key, value in merged.items() if key not in PARTS}, (), found),
+        parse(BudgetShape, merged.get("budget", {}), ("budget",), found),
+        parse(JudgeShape, merged.get("judge", {}), ("judge",), found),
+        _freezes(merged.get("freeze", []), found),
+        _fleets(merged.get("fleet", {}), found),
+        _tables(merged.get("app", {}), "app", found),
+        parse(InfraShape, merged.get("infra", {}), ("infra",), found) if in_cloud else None,
+    )
 
 
 def _freezes(value: object, found: list[Complaint]) -> dict[int, FreezeShape]:

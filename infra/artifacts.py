@@ -1,7 +1,8 @@
 """Where built releases are kept, and the parameters that name the promoted one of each application.
 
 The bucket is private and versioned, and takes nothing that is not sent over TLS. The parameters belong to the
-controller: the program makes them once, and never sets them back.
+controller: the program makes them once, and never sets them back. Each says two digests, the promoted release and the
+one before, or ``none``; ``releases/<hex>.tar`` in the bucket is such a release, as a node's ``stage`` takes it.
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,8 @@
 
 Users are AWS roles: a node proves who it is with the role of its machine, so that no password exists that could leak or
 would have to be changed. Each zone's nodes have a role of their own, which may do what the environment grants their
-application in that zone, and nothing else. Only the addresses that the platform itself comes from may connect.
+application in that zone, and nothing else. Only the addresses that the platform itself comes from may connect, or,
+where the environment asks for it, nobody but what comes through its private way in (``atlas_link.py``).
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ import pulumi_mongodbatlas as atlas
 
 from environments import AtlasSettings
 from infra.atlas_key import KeyAccess, KeyAccessArgs
+from infra.atlas_link import PrivateLink, PrivateLinkArgs, Ways, private_address
 from infra.labels import Labels
 
 SEARCH = "/?authSource=%24external&authMechanism=MONGODB-AWS&retryWrites=true&w=majority"
@@ -35,7 +37,8 @@ class FarStoreArgs:
     settings: AtlasSettings
     clients: Mapping[str, Client]
     addresses: Mapping[str, pulumi.Input[str]]
-    """Whose address to the address."""
+    """Whose address to the address: who may connect where there is no private way in."""
+    ways: Ways
     protect: bool
 
 
@@ -53,10 +56,11 @@ class FarStore(pulumi.ComponentResource):
             tags=dict(args.labels.tags),
             opts=self._kept,
         )
+        self._link: list[pulumi.Resource] = self._private_way() if args.settings.private_link else []
         self.cluster = self._flex() if args.settings.tier == "FLEX" else self._cluster()
         for client, asks in args.clients.items():
             self._user(client, asks)
-        for whose, address in args.addresses.items():
+        for whose, address in args.addresses.items() if not self._link else ():
             atlas.ProjectIpAccessList(
                 f"{name}-{whose}",
                 project_id=self.project.id,
@@ -66,12 +70,22 @@ class FarStore(pulumi.ComponentResource):
             )
         if args.settings.dedicated:
             self._care()
-        self.uri: pulumi.Output[str] = pulumi.Output.concat(self.cluster.connection_strings.standard_srv, SEARCH)
+        self.uri: pulumi.Output[str] = pulumi.Output.concat(self._address(), SEARCH)
         self.register_outputs({"project": self.project.id, "uri": self.uri})
 
     def _place(self) -> str:
         """Atlas calls AWS's us-east-1 US_EAST_1."""
         return self._args.region.upper().replace("-", "_")
+
+    def _private_way(self) -> list[pulumi.Resource]:
+        link = PrivateLinkArgs(self._args.labels, self.project.id, self._place(), self._args.ways)
+        return [PrivateLink(f"{self._name}-link", link, self._under).joined]
+
+    def _address(self) -> pulumi.Output[str]:
+        if self._link and isinstance(self.cluster, atlas.AdvancedCluster):
+            return private_address(self.cluster)
+        public: pulumi.Output[str] = self.cluster.connection_strings.standard_srv
+        return public
 
     def _flex(self) -> atlas.FlexCluster:
         return atlas.FlexCluster(
@@ -111,7 +125,7 @@ class FarStore(pulumi.ComponentResource):
                 parent=self,
                 protect=self._args.protect,
                 ignore_changes=[SIZE] if settings.autoscale_to else [],  # from then on Atlas sets it
-                depends_on=self._encrypted(),
+                depends_on=[*self._encrypted(), *self._link],
             ),
         )
 

@@ -1,8 +1,10 @@
 """What a new machine does first, as cloud-init reads it. Pure text, without a secret.
 
 The data volume is found, or made; what the node needs is fetched if it is not on the volume yet: the node program, its
-facts, its balancer's configuration. From then on the node starts without anybody's help, because it must come back to
-last good while the region is unreachable. A machine that takes over a volume goes on with what is there.
+facts, its balancer's configuration. A node that never had a release also fetches the promoted one and the one before,
+and the node program, which trusts build keys and nobody else, takes them over; until then nothing of the node runs, so
+that no client finds it. From then on the node starts without anybody's help, because it must come back to last good
+while the region is unreachable. A machine that takes over a volume goes on with what is there.
 """
 
 from infra.slots import PROGRAM, ROOT
@@ -17,6 +19,7 @@ StartLimitIntervalSec=0
 
 [Service]
 ExecStartPre=/usr/local/sbin/turnabout-fetch
+ExecStartPre=/usr/local/sbin/turnabout-join
 ExecStart={program} {root}/{node} supervise
 RuntimeDirectory=turnabout
 KillMode=control-group
@@ -39,10 +42,40 @@ object() {{ have "$2" || {{ copy "$1" "$2" && take "$2"; }}; }}
 object program/node.pyz {root}/node.pyz
 object nodes/{node}/haproxy.cfg {root}/{node}/haproxy.cfg
 object nodes/session_start.lua {root}/{node}/session_start.lua
-have {root}/{node}/node.json || {{
+{tls}have {root}/{node}/node.json || {{
     aws ssm get-parameter --region {region} --with-decryption --name {facts} --query Parameter.Value --output text \\
         > {root}/{node}/node.json.partial && take {root}/{node}/node.json
 }}
+"""
+
+_TLS = """\
+mkdir -p {root}/{node}/tls
+fresh() {{ openssl x509 -noout -checkend 2592000 -in "$1" > /dev/null 2>&1; }}
+parameter() {{
+    timeout 20 aws ssm get-parameter --region {region} --with-decryption --name "$1" --query Parameter.Value \\
+        --output text > "$2.partial" && grep -q BEGIN "$2.partial" && take "$2"
+}}
+pem() {{ fresh "$2" || parameter "$1" "$2" || have "$2"; }}
+pem {devices} {root}/{node}/tls/devices.pem
+pem {server} {root}/{node}/tls/server.pem
+"""
+"""What ends within thirty days is fetched anew, where that works; a node that comes back alone goes on with its own."""
+
+_JOIN = """\
+#!/bin/bash
+set -euo pipefail
+umask 077
+[ -s {root}/{node}/state.json ] && exit 0
+node() {{ {program} {root}/{node} "$@"; }}
+promoted=$(aws ssm get-parameter --region {region} --name {release} --query Parameter.Value --output text)
+read -r good previous <<< "$promoted"
+[ "$good" = none ] && exit 0
+for digest in "$previous" "$good"; do
+    [ "$digest" = none ] && continue
+    aws s3 cp --only-show-errors --region {region} "s3://{bucket}/releases/${{digest#sha256:}}.tar" - \\
+        | node stage "$digest"
+done
+node adopt "$good" --previous "$previous"
 """
 
 _VOLUME = """\
@@ -56,13 +89,20 @@ mountpoint -q {root} || mount {root}
 """
 
 
-def user_data(node: str, region: str, bucket: str, facts: str) -> str:
-    """The cloud-init text of a node. ``facts`` is the parameter that holds its node.json."""
-    said = {"node": node, "region": region, "bucket": bucket, "facts": facts, "root": ROOT}
+def user_data(node: str, region: str, bucket: str, facts: str, release: str, tls: tuple[str, str] | None = None) -> str:
+    """The cloud-init text of a node.
+
+    ``facts`` and ``release`` are parameters: its node.json, and what is promoted; so are the two of ``tls``, with the
+    certificates of devices' authorities and of its zone.
+    """
+    said = {"node": node, "region": region, "bucket": bucket, "facts": facts, "release": release, "root": ROOT}
+    said["program"] = " ".join(PROGRAM)
+    said["tls"] = _TLS.format(**said, devices=tls[0], server=tls[1]) if tls else ""
     files = {
         "/usr/local/sbin/turnabout-volume": ("0755", _VOLUME.format(**said)),
         "/usr/local/sbin/turnabout-fetch": ("0755", _FETCH.format(**said)),
-        "/etc/systemd/system/turnabout-node.service": ("0644", _UNIT.format(program=" ".join(PROGRAM), **said)),
+        "/usr/local/sbin/turnabout-join": ("0755", _JOIN.format(**said)),
+        "/etc/systemd/system/turnabout-node.service": ("0644", _UNIT.format(**said)),
     }
     lines = ["#cloud-config", "packages: [docker, haproxy, python3.11]", "write_files:"]
     for path, (mode, text) in files.items():

@@ -11,6 +11,7 @@ import pulumi
 import pulumi_aws as aws
 
 from environments import Subnet
+from infra.atlas_link import PORTS as LINK_PORTS
 from infra.firewall import Firewall, FirewallArgs, Opening
 from infra.labels import Labels
 from infra.network import EVERYWHERE
@@ -38,6 +39,8 @@ class ZoneArgs:
     """The group whose machines may observe, probe and reach the nodes' fronts."""
     bastion: pulumi.Input[str] | None
     border_groups: dict[str, str]
+    linked: str = ""
+    """The network in which the far store has a private way in; empty where it is reached by its public addresses."""
 
 
 class EdgeZone(pulumi.ComponentResource):
@@ -81,10 +84,11 @@ def zone_firewall(name: str, args: ZoneArgs, openings: Sequence[Opening], parent
     ]
     jump = [Opening("bastion-ssh", 22, 22, group=args.bastion)] if args.bastion is not None else []
     peers = Opening("peers", *listens, own=True)
+    link = [Opening("far-store-link", *LINK_PORTS, cidr=args.linked)] if args.linked else []
     return Firewall(
         f"{name}-nodes",
         FirewallArgs(
-            args.labels, args.vpc, f"nodes of {args.zone}", [*openings, peers, *controllers, *jump], out=[peers]
+            args.labels, args.vpc, f"nodes of {args.zone}", [*openings, peers, *controllers, *jump], out=[peers, *link]
         ),
         pulumi.ResourceOptions(parent=parent),
     )

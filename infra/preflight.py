@@ -11,6 +11,7 @@ import pulumi_aws as aws
 
 from environments import Infra
 
+NOT_THERE = ("no matching", "Invalid availability zone")  # the provider's words, and AWS's own
 OPEN = ("opt-in-not-required", "opted-in")
 
 
@@ -60,7 +61,7 @@ def _zone(place: str, opts: pulumi.InvokeOptions) -> aws.GetAvailabilityZoneResu
     try:
         return aws.get_availability_zone(name=place, all_availability_zones=True, opts=opts)
     except Exception as error:  # the SDK has no kinds of errors
-        if "no matching" in str(error):
+        if any(said in str(error) for said in NOT_THERE):
             return None
         raise
 

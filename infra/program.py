@@ -14,23 +14,26 @@ import pulumi_aws as aws
 import pulumi_mongodbatlas as mongodbatlas
 
 from environments import Environment, Infra
+from infra import zones
 from infra.alarms import Alarms, AlarmsArgs
 from infra.application import App
 from infra.artifacts import Artifacts, ArtifactsArgs
 from infra.atlas import Client, FarStore, FarStoreArgs
+from infra.atlas_link import Ways
 from infra.bastion import Bastion, BastionArgs
-from infra.boot import user_data
+from infra.certificates import Certificates, CertificatesArgs
 from infra.controllers import Controllers, ControllersArgs
-from infra.edge import EdgeZone, ZoneArgs
-from infra.equipment import Equipment, EquipmentArgs, facts_path
+from infra.endpoints import Endpoints, EndpointsArgs
+from infra.equipment import Equipment, EquipmentArgs
 from infra.labels import Labels
+from infra.names import Names, NamesArgs
 from infra.network import Network, NetworkArgs
 from infra.preflight import Ground, ask
 from infra.published import Published, PublishedArgs, Reached, token
-from infra.region import RegionZone, RegionZoneArgs
-from infra.roles import MachineRole, Right, RoleArgs
+from infra.registry import Registry, RegistryArgs
+from infra.roles import MachineRole
 from infra.slot import MachineArgs, NodeSlot
-from infra.slots import Slot, slots
+from infra.slots import slots, speaks_mqtt
 
 
 class NotInCloud(Exception):
@@ -76,6 +79,7 @@ class Platform(pulumi.ComponentResource):
 
     def _build(self, ground: Ground) -> pulumi.Output[str]:
         infra, labels = self.infra, self.labels
+        apps = sorted({slot.app.name for slot in self.slots})
         machine = MachineArgs(ground.image, infra.node_type, infra.root_gb, infra.protect)
         network = Network(
             "network",
@@ -92,7 +96,7 @@ class Platform(pulumi.ComponentResource):
         )
         artifacts = Artifacts(
             "artifacts",
-            ArtifactsArgs(labels, sorted({slot.app.name for slot in self.slots}), infra.protect),
+            ArtifactsArgs(labels, apps, infra.protect),
             self.under,
         )
         public = [subnet.id for subnet in network.public_subnets]
@@ -119,8 +123,28 @@ class Platform(pulumi.ComponentResource):
             if infra.ssh_from
             else None
         )
-        roles = {zone: self._role(zone, artifacts) for zone in infra.zones}
-        nodes = self._zones(ground, machine, network, artifacts, controllers, bastion, roles)
+        registry = (
+            Registry("registry", RegistryArgs(labels, apps, infra.protect), self.under) if infra.registry else None
+        )
+        pull = registry.pull if registry else {}
+        roles = zones.roles(labels, infra, self.slots, artifacts, pull, self.under)
+        built = zones.build(
+            zones.ZonesArgs(
+                labels=labels,
+                infra=infra,
+                slots=self.slots,
+                border_groups=ground.border_groups,
+                machine=machine,
+                network=network,
+                artifacts=artifacts,
+                roles=roles,
+                controllers=controllers.group,
+                bastion=bastion.group if bastion else None,
+            ),
+            self.under,
+        )
+        nodes = built.nodes
+        self._ways_in(network, built)
         store = self._far_store(network, nodes, roles)
         Equipment("equipment", self._equipment(artifacts, store), self.under)
         published = Published("outputs", self._published(nodes, store, artifacts, bastion), self.under)
@@ -130,73 +154,23 @@ class Platform(pulumi.ComponentResource):
         Alarms("alarms", AlarmsArgs(labels, infra.region, infra.alerts_to, infra.budget_dollars, instances), self.under)
         return published.document
 
-    def _role(self, zone: str, artifacts: Artifacts) -> MachineRole:
-        """What the nodes of one zone may do: read what they run and their own facts, no other zone's."""
-        mine = [slot for slot in self.slots if slot.zone == zone]
-        under = f"arn:aws:ssm:{self.infra.region}:*:parameter"
-        names = [facts_path(self.labels, slot.name) for slot in mine] + [self.labels.path("releases", mine[0].app.name)]
-        objects = [
-            pulumi.Output.concat(artifacts.bucket.arn, part) for part in ("/program/*", "/nodes/*", "/releases/*")
-        ]
-        rights = [
-            Right(["s3:GetObject"], objects),
-            Right(["ssm:GetParameter"], [f"{under}{name}" for name in names]),
-        ]
-        return MachineRole(f"nodes-{zone}", RoleArgs(self.labels, rights), self.under)
-
-    def _zones(
-        self,
-        ground: Ground,
-        machine: MachineArgs,
-        network: Network,
-        artifacts: Artifacts,
-        controllers: Controllers,
-        bastion: Bastion | None,
-        roles: Mapping[str, MachineRole],
-    ) -> dict[str, NodeSlot]:
-        nodes: dict[str, NodeSlot] = {}
-        for zone, subnets in self.infra.zones.items():
-            mine = [slot for slot in self.slots if slot.zone == zone]
-            edge = all(subnet.wavelength for subnet in subnets)
-            routes = network.carrier_routes if edge else network.private_routes
-            assert routes is not None
-            args = ZoneArgs(
-                labels=self.labels,
-                zone=zone,
-                subnets=subnets,
-                slots=mine,
-                fronts=[self.infra.fronts[port] for port in sorted(mine[0].app.modes)],
-                vpc=network.vpc.id,
-                routes=routes.id,
-                machine=machine,
-                data_gb=self.infra.data_gb,
-                profile=roles[zone].profile.name,
-                user_data={slot.name: self._user_data(slot, artifacts) for slot in mine},
-                controllers=controllers.group,
-                bastion=bastion.group if bastion else None,
-                border_groups=dict(ground.border_groups),
+    def _ways_in(self, network: Network, built: zones.Built) -> None:
+        """What an environment may ask for besides: ways to AWS inside the VPC, certificates, and names."""
+        infra = self.infra
+        if infra.ssm_endpoints:
+            subnets = [subnet.id for subnet in network.public_subnets]
+            Endpoints(
+                "inside", EndpointsArgs(self.labels, infra.region, network.vpc.id, infra.vpc, subnets), self.under
             )
-            made = (
-                EdgeZone(zone, args, self.under) if edge else RegionZone(zone, self._behind(args, network), self.under)
-            )
-            nodes |= made.slots
-        return nodes
-
-    def _behind(self, zone: ZoneArgs, network: Network) -> RegionZoneArgs:
-        app = zone.slots[0].app
-        return RegionZoneArgs(
-            zone=zone,
-            front=self.infra.fronts[app.ready_port],
-            ready_path=app.ready_path,
-            public_subnets=[subnet.id for subnet in network.public_subnets],
-            inside=self.infra.vpc,
-            certificate=self.infra.certificate,
-        )
-
-    def _user_data(self, slot: Slot, artifacts: Artifacts) -> pulumi.Output[str]:
-        region, facts = self.infra.region, facts_path(self.labels, slot.name)
-        text: pulumi.Output[str] = artifacts.bucket.bucket.apply(lambda name: user_data(slot.name, region, name, facts))
-        return text
+        if infra.device_tls:
+            mqtt = sorted({slot.zone for slot in self.slots if speaks_mqtt(slot)})
+            Certificates("tls", CertificatesArgs(self.labels, mqtt), self.under)
+        if infra.dns:
+            carriers: dict[str, list[pulumi.Input[str]]] = {}
+            for slot in self.slots:
+                if slot.subnet.wavelength:
+                    carriers.setdefault(slot.zone, []).append(built.nodes[slot.name].carrier)
+            Names("names", NamesArgs(infra.dns.hosted_zone, infra.dns.domain, carriers, built.balancers), self.under)
 
     def _far_store(self, network: Network, nodes: Mapping[str, NodeSlot], roles: Mapping[str, MachineRole]) -> FarStore:
         """Nodes at the edge come from their carrier addresses, those of the region through the way out."""
@@ -218,6 +192,7 @@ class Platform(pulumi.ComponentResource):
                 settings=self.infra.atlas,
                 clients=clients,
                 addresses={**addresses, **out},
+                ways=Ways(network.vpc.id, self.infra.vpc, [subnet.id for subnet in network.public_subnets]),
                 protect=self.infra.protect,
             ),
             self.under,
@@ -237,6 +212,7 @@ class Platform(pulumi.ComponentResource):
             bucket=artifacts.bucket.bucket,
             mongo_uri=store.uri,
             tokens=self._tokens(),
+            tls=self.infra.device_tls,
         )
 
     def _published(

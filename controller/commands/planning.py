@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from controller import assemble
 from controller.branch import unreleasable
+from controller.commands import gate
 from controller.commands.exits import DONE, NO, PERSON
 from controller.errors import Refused, SetAside
 from controller.keys import commit_key
@@ -102,6 +103,11 @@ def promote(args: argparse.Namespace, site: Site) -> int:
     branch = assemble.policy(parts, source, names[source]).branch
     proven(parts, source, branch, names[source])
     key = commit_key(args.key, site.keys) if args.key else None
+    if args.despite_drift and not args.reason:
+        raise Refused(f"promoting {source} to {target}", "--despite-drift says no reason", "Add --reason WHY.")
+    commits = parts.git.fetch(branch), parts.git.fetch(to.branch)
+    if not gate.allowed(parts.git, site, (source, target), commits, args.reason if args.despite_drift else ""):
+        return NO
     try:
         done = parts.git.promote(branch, to.branch, owned_by(target), key)
     except SetAside as aside:

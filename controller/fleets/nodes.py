@@ -12,7 +12,7 @@ from controller.ports import Clock, Transport
 from controller.samples import Telemetry
 from infra.outputs import NodeOutput, Outputs
 
-OBSERVE_SECONDS, COMMAND_SECONDS, STAGE_SECONDS, PROBE_SECONDS = 2.0, 5.0, 120.0, 8.0
+OBSERVE_SECONDS, COMMAND_SECONDS, STAGE_SECONDS, PROBE_SECONDS, INSPECT_SECONDS = 2.0, 5.0, 120.0, 8.0, 20.0
 DONE, FAILED, BAD_USAGE, REFUSED, SILENT = 0, 1, 2, 3, 4
 """Exit codes of the node program."""
 
@@ -41,6 +41,10 @@ class NodeFleet:
             return self._stage(action)
         return self._command(action.node, *ARGUMENTS[type(action)](action), "--generation", str(generation))
 
+    def status(self, node: str) -> NodeView:
+        """What ``node`` says of itself when it is commanded to: whether commands reach it. Raises Unreachable."""
+        return self._command(node, "status")
+
     def probe(self, node: str, app: str) -> bool:
         answer = self._run(node, ("probe",), None, PROBE_SECONDS)
         with answers.reading("the probe", node):
@@ -50,6 +54,12 @@ class NodeFleet:
         answer = self._run(node, ("logs", "--lines", "50", "--of", digest), None, COMMAND_SECONDS)
         with answers.reading("the log", node):
             return tuple(str(line) for line in answer["lines"])
+
+    def inspect(self, node: str) -> Mapping[str, Any]:
+        """What the node stands on and what is on its disk. Raises Unreachable, Refused."""
+        answer = self._run(node, ("inspect",), None, INSPECT_SECONDS)
+        with answers.reading("the inspection", node):
+            return dict(answer["inspected"])
 
     def _stage(self, action: Stage) -> NodeView | None:
         """The manifest first; then only the blobs that the node lacks."""

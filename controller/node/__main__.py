@@ -24,11 +24,21 @@ def run_verb(root: str, verb: str, given: Json) -> Json:
 
 
 def stage(root: str, given: Json) -> Json:
+    import signal
+
     from . import store
     from .node import Node
 
     os.nice(5)  # copying bits must not take the processor from what serves
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT["io"]))  # what came so far is removed on the way out
     return store.stage(Node(root), given["digest"], sys.stdin.buffer)
+
+
+def adopt(root: str, given: Json) -> Json:
+    from .adopt import adopt
+    from .node import Node
+
+    return adopt(Node(root), given["digest"], given["previous"])
 
 
 def gc(root: str, given: Json) -> Json:
@@ -51,6 +61,13 @@ def logs(root: str, given: Json) -> Json:
 
     log, lines = Node(root).log, given["lines"]
     return {"lines": last_lines(log, lines) if given["of"] is None else lines_of(log, given["of"], lines)}
+
+
+def inspect(root: str, given: Json) -> Json:
+    from .inspecting import inspect
+    from .node import Node
+
+    return inspect(Node(root), given["mend"])
 
 
 def serve(root: str, given: Json) -> Json:
@@ -76,7 +93,16 @@ def supervise(root: str, given: Json) -> Json:
     return {}
 
 
-ON_DISK = {"stage": stage, "gc": gc, "probe": probe, "logs": logs, "serve": serve, "supervise": supervise}
+ON_DISK = {
+    "stage": stage,
+    "adopt": adopt,
+    "gc": gc,
+    "inspect": inspect,
+    "probe": probe,
+    "logs": logs,
+    "serve": serve,
+    "supervise": supervise,
+}
 """The verbs that do not ask serve, or are it."""
 
 

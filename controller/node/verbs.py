@@ -84,9 +84,15 @@ ORDERS: dict[str, tuple[str, tuple[Argument, ...]]] = {
 """The verbs that ask serve; what they are given is what serve is told."""
 VERBS = ORDERS | {
     "stage": ("take a release from a tar on stdin", (Argument("digest", digest),)),
+    "adopt": ("a new node: what is promoted becomes last good, before it runs", (
+        Argument("digest", digest), Argument("--previous", digest_or_none, "the release before it, or none"),
+    )),
     "probe": ("try the application's round trip from outside it", ()),
     "logs": ("the last lines of the application", (
         Argument("--lines", int, default=50), Argument("--of", digest, "only what this release wrote", default=None),
+    )),
+    "inspect": ("what the machine is, and whether the release is on disk as it was staged", (
+        Argument("--mend", None, "put changed files of the release back", default=False),
     )),
     "gc": ("remove releases nobody can need", ()),
     "serve": ("hold the promises (started by supervise)", (Argument("--heartbeat", int, default=None),)),

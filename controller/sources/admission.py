@@ -10,40 +10,21 @@ otherwise one more commit on top would let in what was refused. Each rule ends a
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import takewhile
 
 from controller.errors import Refused
 from controller.sources.commits import ROLLOUT
 from controller.sources.history import LOOK_BACK, History, Step
 from controller.sources.promotion import is_application, is_infrastructure
+from controller.sources.signers import Signers
 
-FORGE = "forge"
-"""The principal of a forge's own key in a signers file."""
 NAMED = 3
 """How many commits or files a sentence names before it only counts."""
+Changes = Callable[[str, str], tuple[list[str], list[str]]]
+"""What differs between two commits of infrastructure, and what of applications, as files."""
 
 
 # ---- who signed ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Signers:
-    """The lines of a signers file: those of people, and those of a forge that signs what it merges."""
-
-    people: str
-    forge: str
-
-    @classmethod
-    def of(cls, lines: str) -> Signers:
-        forge = [line for line in lines.splitlines() if FORGE in _principals(line)]
-        people = [line for line in lines.splitlines() if FORGE not in _principals(line)]
-        return cls("\n".join(people), "\n".join(forge))
-
-
-def _principals(line: str) -> list[str]:
-    first = line.split()[:1]
-    return first[0].strip('"').split(",") if first else []
 
 
 def unsigned(
@@ -114,15 +95,27 @@ def _hidden(history: History, merge: str, merged: str, differing: Collection[str
 # ---- what is mixed ------------------------------------------------------------------------------------------------
 
 
-def refuse_mixing(history: History, steps: Iterable[Step], target: str, owned: Collection[str]) -> None:
+def refuse_mixing(
+    history: History, steps: Iterable[Step], target: str, owned: Collection[str], places: Callable[[str], object]
+) -> None:
     """Raise Refused if a step changes infrastructure and applications at once, and neither was taken out since.
 
     Infrastructure is applied first and never taken back by itself, so it has a commit of its own. The controller's
-    reverts restore what was, and may touch both.
+    reverts restore what was, and may touch both. Of the target's own files, which also hold its applications' settings,
+    a change counts if what ``places`` makes of the two commits differs: what they state of where things run.
     """
+
+    def changes(before: str, after: str) -> tuple[list[str], list[str]]:
+        changed = history.changed(before, after)
+        own = [path for path in changed if path in owned]
+        if own and places(before) == places(after):
+            own = []
+        infrastructure = [path for path in changed if is_infrastructure(path, owned) or path in own]
+        return infrastructure, [path for path in changed if is_application(path)]
+
     steps = tuple(steps)
     for number, step in enumerate(steps):
-        infrastructure, apps = _mixed(history, step, owned)
+        infrastructure, apps = _mixed(history, step, changes)
         if not (infrastructure and apps) or step.before is None:
             continue
         if any(_undone(history, step.before, later.commit, infrastructure, apps) for later in steps[:number]):
@@ -135,16 +128,14 @@ def refuse_mixing(history: History, steps: Iterable[Step], target: str, owned: C
         raise Refused(f"reading commit {steps[0].commit[:7]}", said, remedy)
 
 
-def _mixed(history: History, step: Step, owned: Collection[str]) -> tuple[list[str], list[str]]:
+def _mixed(history: History, step: Step, changes: Changes) -> tuple[list[str], list[str]]:
     """What a step changes of infrastructure and of applications; nothing, if it may, or if it only changes one."""
     if step.before is None:
         return [], []
-    changed = history.changed(step.before, step.commit)
-    infrastructure = [path for path in changed if is_infrastructure(path, owned)]
-    apps = [path for path in changed if is_application(path)]
+    infrastructure, apps = changes(step.before, step.commit)
     if not (infrastructure and apps) or any(history.trailers(one, ROLLOUT) for one in (step.commit, *step.merged)):
         return [], []
-    if step.merged and not any(_mixed(history, one, owned)[0] for one in _merged(history, step.before, step.merged)):
+    if step.merged and not any(_mixed(history, one, changes)[0] for one in _merged(history, step.before, step.merged)):
         return [], []  # a merge of commits that each change one of the two
     return infrastructure, apps
 

@@ -24,6 +24,7 @@ TAGGED = (
     "LoadBalancer",
     "CarrierGateway",
     "Role",
+    "Repository",
 )
 
 
@@ -132,6 +133,27 @@ def buckets_private_and_versioned(declared: Sequence[Declared]) -> Iterator[str]
             yield f"{one} forgets what is overwritten; give it a BucketVersioning that is Enabled"
 
 
+def images_that_stay_what_they_are(declared: Sequence[Declared]) -> Iterator[str]:
+    for one in of(declared, "Repository"):
+        if one.inputs.get("imageTagMutability") != "IMMUTABLE":
+            yield f"{one} lets a tag name another image tomorrow; set image_tag_mutability to IMMUTABLE"
+        if (one.inputs.get("imageScanningConfiguration") or {}).get("scanOnPush") is not True:
+            yield f"{one} takes images that nobody looked at; set scan_on_push"
+
+
+def own_key_is_used(declared: Sequence[Declared]) -> Iterator[str]:
+    for key in of(declared, "EncryptionAtRest"):
+        for one in of(declared, "AdvancedCluster"):
+            if one.inputs.get("encryptionAtRestProvider") != "AWS":
+                yield f"{one} does not use the key that {key} brings; set encryption_at_rest_provider to AWS"
+
+
+def private_way_is_the_only_one(declared: Sequence[Declared]) -> Iterator[str]:
+    if of(declared, "PrivateLinkEndpointService"):
+        for one in of(declared, "ProjectIpAccessList"):
+            yield f"{one} opens the far store beside its private way in; take it out"
+
+
 def no_action_for_everything(declared: Sequence[Declared]) -> Iterator[str]:
     for one in of(declared, "RolePolicy", "Policy"):
         text = one.inputs.get("policy")
@@ -167,6 +189,9 @@ RULES: tuple[Rule, ...] = (
     far_store_not_open,
     everything_tagged,
     buckets_private_and_versioned,
+    images_that_stay_what_they_are,
+    own_key_is_used,
+    private_way_is_the_only_one,
     no_action_for_everything,
 )
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from typing import Any, Self
 
 from apps.mqtt import __main__ as edge_application
 from apps.mqtt.store import Arrival, Store, Tally
+from infra.local.ports import Ports
 
 ROOT = Path(__file__).parents[2]
 FULL, NORMAL, NULL = "full", "normal", "null"
@@ -100,10 +100,7 @@ class Edge:
             connection.close()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+free_port = Ports().take
 
 
 if __name__ == "__main__":

@@ -1,21 +1,17 @@
-"""A cloud that only answers: the SDK's own in-process monitor, which keeps what a program declared, and how.
+"""What AWS says in these tests: which places there are, which of them are open, and what machines each has.
 
-It is no engine. It plans nothing, updates nothing and knows no state; it says what would be declared, resource by
-resource, as Pulumi would hear it. What AWS is asked (zones, machines, images) is answered from the tables below.
+The monitor itself, which keeps what the program declared, is the product's: ``infra.monitor``.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import pulumi
-from pulumi.runtime import mocks, rpc, settings, stack
-from pulumi.runtime.sync_await import _sync_await
+from infra import monitor
+from infra.monitor import Made, Plan, Willing
 
-Json = Mapping[str, Any]
+__all__ = ["OFFERED", "ZONES", "Answers", "Made", "Plan", "run"]
 
 ZONES = {
     "us-east-1a": "us-east-1",
@@ -28,129 +24,21 @@ ZONES = {
 OFFERED = ("t3.medium", "t3.xlarge", "r5.2xlarge", "g4dn.2xlarge")
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """One resource as the program declared it."""
-
-    kind: str
-    name: str
-    inputs: Json
-    id: str
-    parents: tuple[str, ...]
-    """The kinds of the components that it is in, outermost first."""
-    custom: bool
-    protect: bool
-    ignores: tuple[str, ...]
-    deletes_first: bool
-    provider: str
-    secret: frozenset[str]
-    """The inputs that are secret."""
-
-
-@dataclass(slots=True)
-class Plan:
-    """Everything that one run of a program declared, and what it exported."""
-
-    made: list[Made] = field(default_factory=list)
-    exports: dict[str, Any] = field(default_factory=dict)
-    secret_exports: set[str] = field(default_factory=set)
-
-    def of(self, kind: str, name: str = "") -> list[Made]:
-        """The resources of a kind such as ``ec2/instance:Instance``, or those of them whose name begins so."""
-        return [one for one in self.made if one.kind.endswith(kind) and one.name.startswith(name)]
-
-    def one(self, kind: str, name: str = "") -> Made:
-        (found,) = self.of(kind, name)
-        return found
-
-    def named(self, id: str) -> Made:
-        return next(one for one in self.made if one.id == id)
-
-    def clouds(self) -> Iterator[Made]:
-        """What really exists in a cloud: no components, no providers."""
-        return (one for one in self.made if one.custom and not one.kind.startswith("pulumi:"))
-
-
-class Answers(mocks.Mocks):
+class Answers(Willing):
     """What AWS and Atlas say. ``closed`` zones are there and not opted in."""
 
     def __init__(self, closed: tuple[str, ...] = (), offered: Mapping[str, tuple[str, ...]] | None = None) -> None:
+        super().__init__()
         self.closed, self.offered = closed, offered or {}
-        self.numbers: dict[str, int] = {}
+        self.no_zone = "no matching EC2 Availability Zone found"
 
-    def call(self, args: mocks.MockCallArgs) -> Any:
-        if args.token.endswith("getAvailabilityZone:getAvailabilityZone"):
-            place = args.args["name"]
-            if place not in ZONES:
-                return {}, [("name", "no matching EC2 Availability Zone found")]
-            open_to_us = "opt-in-not-required" if ZONES[place] == "us-east-1" else "opted-in"
-            status = "not-opted-in" if place in self.closed else open_to_us
-            group = place.rsplit("-", 3)[0] if "-wlz-" in place else "us-east-1"
-            return {"networkBorderGroup": ZONES[place], "optInStatus": status, "groupName": group}
-        if args.token.endswith("getInstanceTypeOfferings:getInstanceTypeOfferings"):
-            (place,) = args.args["filters"][0]["values"]
-            return {"instanceTypes": list(self.offered.get(place, OFFERED))}
-        if args.token.endswith("getParameter:getParameter"):
-            return {"value": "ami-0newest"}
-        raise AssertionError(f"the program asked {args.token}, which nobody here can answer")
+    def place(self, name: str) -> Any:
+        if name not in ZONES:
+            return {}, [("name", self.no_zone)]
+        return {**super().place(name), **({"optInStatus": "not-opted-in"} if name in self.closed else {})}
 
-    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
-        kind = args.typ.rpartition(":")[2]
-        number = self.numbers[args.typ] = self.numbers.get(args.typ, 0) + 1
-        state: dict[str, Any] = {**args.inputs, "arn": f"arn:aws:{kind.lower()}:{args.name}"}
-        state.setdefault("name", args.name)
-        if kind == "Eip":
-            address = "carrierIp" if args.inputs.get("networkBorderGroup") else "publicIp"
-            state[address] = f"{'155.146.0' if address == 'carrierIp' else '198.51.100'}.{number}"
-        elif kind == "Bucket":
-            state["bucket"] = f"{args.name}-0f1e2d"
-        elif kind in ("AdvancedCluster", "FlexCluster"):
-            state["connectionStrings"] = {"standardSrv": f"mongodb+srv://{state['name']}.mongodb.example"}
-        elif kind == "LoadBalancer":
-            state["dnsName"] = f"{args.name}.elb.example"
-        elif kind == "CloudProviderAccessSetup":
-            state["roleId"] = "atlas-role"
-            state["awsConfigs"] = [{"atlasAwsAccountArn": "arn:aws:iam::1:root", "atlasAssumedRoleExternalId": "ext"}]
-        return f"{kind.lower()}-{args.name}", state
-
-
-class Monitor(mocks.MockMonitor):
-    """The SDK's monitor, which also keeps the options of each resource."""
-
-    def __init__(self, answers: Answers, plan: Plan) -> None:
-        super().__init__(answers)
-        self.plan = plan
-
-    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
-        register: Any = super().RegisterResource  # the SDK leaves its monitor without types
-        answer = register(request)
-        if request.type == "pulumi:pulumi:Stack":
-            return answer
-        inputs = rpc.deserialize_properties(request.object)
-        self.plan.made.append(
-            Made(
-                kind=request.type,
-                name=request.name,
-                inputs={key: rpc.unwrap_rpc_secret(value) for key, value in inputs.items()},
-                id=answer.id,
-                parents=tuple(request.parent.split("::")[2].split("$")) if request.parent else (),
-                custom=request.custom,
-                protect=request.protect,
-                ignores=tuple(request.ignoreChanges),
-                deletes_first=request.deleteBeforeReplace,
-                provider=request.provider,
-                secret=frozenset(key for key, value in inputs.items() if rpc.is_rpc_secret(value)),
-            )
-        )
-        return answer
-
-    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
-        if "pulumi:pulumi:Stack" in request.urn:
-            said = rpc.deserialize_properties(request.outputs)
-            self.plan.secret_exports |= {key for key, value in said.items() if rpc.is_rpc_secret(value)}
-            self.plan.exports |= {key: rpc.unwrap_rpc_secret(value) for key, value in said.items()}
-        register: Any = super().RegisterResourceOutputs
-        return register(request)
+    def machines(self, place: str) -> list[str]:
+        return list(self.offered.get(place, OFFERED))
 
 
 def run(
@@ -159,16 +47,5 @@ def run(
     config: Mapping[str, str] | None = None,
     answers: Answers | None = None,
 ) -> Plan:
-    """Run a program as the stack ``name``, and return what it declared. What it raises is raised here."""
-    plan = Plan()
-    asyncio.set_event_loop(asyncio.new_event_loop())
-    settings.SETTINGS.rpc_manager.clear()
-    settings.SETTINGS.outputs.clear()
-    set_root: Any = settings.set_root_resource
-    set_root(None)
-    monitor = Monitor(answers or Answers(), plan)
-    pulumi.runtime.set_all_config(dict(config or {}), [key for key in config or {} if key.endswith("Key")])
-    mocks.set_mocks(monitor.mocks, project="turnabout", stack=name, preview=False, monitor=monitor)
-    set_root(None)  # the one made by set_mocks is finished already
-    _sync_await(stack.run_in_stack(program))
-    return plan
+    """Run a program as the stack ``name`` in this cloud, and return what it declared."""
+    return monitor.run(program, name, config, answers or Answers())

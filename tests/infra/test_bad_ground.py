@@ -37,6 +37,17 @@ def test_zones_that_aws_does_not_have_or_not_for_us_are_told_together(run: Run) 
     assert answers.numbers.keys() <= {"pulumi:providers:aws"}
 
 
+def test_a_zone_that_aws_itself_calls_invalid_is_missing_too(run: Run) -> None:
+    from infra.preflight import NotOffered
+    from tests.infra.cloud import Answers
+
+    answers = Answers()
+    answers.no_zone = "InvalidParameterValue: Invalid availability zone: [us-east-1-wl1-xyz-wlz-1]"
+
+    with pytest.raises(NotOffered, match="there is no zone us-east-1-wl1-xyz-wlz-1 in us-east-1"):
+        run("prod", {"us-east-1-wl1-dfw-wlz-1": "us-east-1-wl1-xyz-wlz-1"}, answers=answers)
+
+
 def test_an_error_of_aws_itself_is_not_taken_for_a_missing_zone(run: Run) -> None:
     from infra.preflight import NotOffered
     from tests.infra.cloud import Answers

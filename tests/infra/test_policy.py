@@ -73,6 +73,11 @@ GOOD: tuple[Declared, ...] = (
         restrictPublicBuckets=True,
     ),
     one("BucketVersioning", "artifacts", {"bucket": "artifacts"}, versioningConfiguration={"status": "Enabled"}),
+    one(
+        "Repository", "mqtt", tags=TAGS, imageTagMutability="IMMUTABLE", imageScanningConfiguration={"scanOnPush": True}
+    ),
+    one("EncryptionAtRest", "store"),
+    one("AdvancedCluster", "store", encryptionAtRestProvider="AWS"),
     one("RolePolicy", "nodes", policy='{"Statement": [{"Effect": "Allow", "Action": ["s3:GetObject"]}]}'),
 )
 
@@ -162,6 +167,27 @@ RED: list[tuple[str, Sequence[Declared], str]] = [
         "buckets_private_and_versioned",
         but("BucketVersioning", "artifacts", versioningConfiguration={"status": "Suspended"}),
         "Bucket artifacts forgets what is overwritten; give it a BucketVersioning that is Enabled",
+    ),
+    (
+        "images_that_stay_what_they_are",
+        but("Repository", "mqtt", imageTagMutability="MUTABLE"),
+        "Repository mqtt lets a tag name another image tomorrow; set image_tag_mutability to IMMUTABLE",
+    ),
+    (
+        "images_that_stay_what_they_are",
+        but("Repository", "mqtt", imageScanningConfiguration={}),
+        "Repository mqtt takes images that nobody looked at; set scan_on_push",
+    ),
+    (
+        "own_key_is_used",
+        but("AdvancedCluster", "store", encryptionAtRestProvider="NONE"),
+        "AdvancedCluster store does not use the key that EncryptionAtRest store brings; set "
+        "encryption_at_rest_provider to AWS",
+    ),
+    (
+        "private_way_is_the_only_one",
+        [*GOOD, one("PrivateLinkEndpointService", "store-link")],
+        "ProjectIpAccessList bos-a opens the far store beside its private way in; take it out",
     ),
     (
         "no_action_for_everything",

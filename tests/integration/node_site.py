@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tarfile
@@ -31,6 +30,7 @@ from controller.node.errors import Failed
 from controller.node.journal import boottime
 from controller.node.manifest import artifact_digest, canonical, config_digest, release_digest, sha256
 from controller.node.pack import pack
+from infra.local.ports import Ports
 
 Json = dict[str, Any]
 KEY = Ed25519PrivateKey.generate()
@@ -163,11 +163,7 @@ class Made:
         return out.getvalue()
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
+free_port = Ports().take
 
 
 def eventually(what: Callable[[], object], seconds: float = 15.0) -> Any:

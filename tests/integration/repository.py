@@ -16,8 +16,10 @@ from pathlib import Path
 from controller.keys import CommitKey, revert_key
 from controller.sources.commits import Reversal, Suspect
 from controller.sources.git import GitSource
+from infra.local.ports import Ports
 
 HOST = "127.0.0.1"
+PORTS = Ports()
 PROD = '[app.mqtt]\nretention_days = 30\n\n# between\n# the\n# two\n\n[app.c360]\ndatabase = "c360"\n'
 
 
@@ -35,9 +37,7 @@ class Daemon:
     """A git daemon that serves the repositories of a folder, to fetch from and to push to."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind((HOST, 0))
-            self.port: int = free.getsockname()[1]
+        self.port = PORTS.take()
         program = Path(git(folder, "--exec-path"), "git-daemon")  # started as "git daemon" it would outlive its parent
         options = ["--reuseaddr", f"--listen={HOST}", f"--port={self.port}", "--export-all", "--enable=receive-pack"]
         self._process = subprocess.Popen([str(program), *options, f"--base-path={folder}", str(folder)])

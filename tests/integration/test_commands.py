@@ -29,9 +29,7 @@ Command = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def turnabout(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Command:
+def turnabout(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
     """The command in a folder that has a site of two environments; its exit code and all that it printed."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NO_COLOR", "1")
@@ -123,8 +121,7 @@ def test_an_option_that_a_command_does_not_know_is_answered_with_that_commands_u
     code, printed = turnabout("status", "--bogus")
     assert (code, printed) == (
         1,
-        "usage: turnabout status [-h] [--json] [environment ...]\n"
-        "turnabout status: unrecognized arguments: --bogus\n",
+        "usage: turnabout status [-h] [--json] [environment ...]\nturnabout status: unrecognized arguments: --bogus\n",
     )
 
 
@@ -195,9 +192,7 @@ def tampered(path: Path, change: str) -> int:
     return int(n)
 
 
-def test_a_row_that_was_changed_by_hand_is_found_by_its_hash(
-    turnabout: Command, told: Callable[..., Path]
-) -> None:
+def test_a_row_that_was_changed_by_hand_is_found_by_its_hash(turnabout: Command, told: Callable[..., Path]) -> None:
     n = tampered(told("reverted"), "replace(body, '\"t\":', '\"t\": ')")
     code, printed = turnabout("history", "prod", "--verify")
     assert (code, printed) == (1, f"prod: 80 rows, row {n} does not follow from the one before it.\n")

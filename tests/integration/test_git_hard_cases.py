@@ -191,12 +191,8 @@ def test_a_protected_branch_gets_its_revert_on_a_branch_to_open_a_pull_request_f
         world.source.revert(reversal(world, bad))
     made = world.source.heads()[ASIDE]
     assert (caught.value.branch, caught.value.commit) == (ASIDE, made)
-    said = (
-        rf".*the server protects this branch \(git: .*only by pull request.*\), so it waits as {made[:7]} on "
-    )
-    said += (
-        rf"the branch {ASIDE}\. Merge that branch into prod, by a pull request\."
-    )
+    said = rf".*the server protects this branch \(git: .*only by pull request.*\), so it waits as {made[:7]} on "
+    said += rf"the branch {ASIDE}\. Merge that branch into prod, by a pull request\."
     assert re.fullmatch(said, str(caught.value)), str(caught.value)
     assert world.source.heads()["prod"] == bad
     assert git(world.repository, "diff", "--name-only", bad, made) == "apps/mqtt/a.py"

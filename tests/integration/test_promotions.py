@@ -298,6 +298,15 @@ def test_an_environments_own_settings_may_come_with_the_code_that_reads_them(lin
     line.takes("prod", line.ann.commits("Both", environments__prod_toml=overlay, **{ANSWER: line.answers("odd")}))
 
 
+@pytest.mark.parametrize("file", ["environments/prod.toml", "environments/Pulumi.prod.yaml"])
+def test_an_environments_own_word_on_where_it_runs_comes_apart_from_applications(line: Line, file: str) -> None:
+    larger = FLEET.replace("nodes_per_zone = 2", "nodes_per_zone = 3")
+    content = f'branch = "prod"\npromotes_from = "stage"\n{larger}' if file.endswith("toml") else "config: {}\n"
+    mixed = line.ann.commits("Both", "prod", **{file: content, ANSWER: line.answers("odd")})
+    assert f"changes infrastructure ({file}) and applications" in line.says("prod", mixed)
+    line.takes("prod", line.ann.commits("Without the code", **{ANSWER: line.answers("item")}))
+
+
 @pytest.mark.parametrize("squashed", [False, True])
 def test_a_pull_request_brings_both_as_commits_of_their_own_and_not_squashed(line: Line, squashed: bool) -> None:
     line.ann.takes("prod")

@@ -6,7 +6,7 @@ says which release it is. Nothing in it can be switched: what is wrong with a re
 
 from __future__ import annotations
 
-MAIN = '''\
+MAIN = """\
 import http.server, json, socketserver, sys, threading
 from pathlib import Path
 
@@ -52,9 +52,9 @@ class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
 print("serving", config["release"], flush=True)
 [port] = config["ports"].values()
 Server((config["bind"], port), Handler).serve_forever()
-'''
+"""
 
-ANSWER = '''\
+ANSWER = """\
 def answer(number, settings):
     return f"{settings['greeting']}: item {number}"
 
@@ -67,21 +67,21 @@ def answered(counts):
 def failed(counts):
     counts["asked"] += 1
     counts["failed"] += 1
-'''
+"""
 
-PROBE = '''\
+PROBE = """\
 import sys, urllib.request
-urllib.request.urlopen(f"http://127.0.0.1:{sys.argv[1]}/items/1", timeout=4).read()
-'''
+urllib.request.urlopen(f"http://{sys.argv[1]}:{sys.argv[2]}/items/1", timeout=4).read()
+"""
 
-RELEASE = '''\
+RELEASE = """\
 app = "{app}"
 start = ["python", "apps/{app}/main.py", "--config", "{{config}}"]
 stop_seconds = 2
 data = "{app}"
 ports = {{ {port} = "http" }}
-ready = "http://127.0.0.1:{{port.{port}}}/ready"
-probe = ["python", "apps/{app}/probe.py", "{{port.{port}}}"]
+ready = "http://{{bind}}:{{port.{port}}}/ready"
+probe = ["python", "apps/{app}/probe.py", "{{bind}}", "{{port.{port}}}"]
 on_deadline = "revert"
 
 [data_versions]
@@ -98,7 +98,7 @@ paths = ["/items/*"]
 name = "counted"
 kind = "conservation"
 law = "asked = answered + failed"
-'''
+"""
 
 
 def files(app: str) -> dict[str, str]:

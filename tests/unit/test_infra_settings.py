@@ -99,6 +99,7 @@ def test_an_environment_in_the_cloud_knows_where_everything_is() -> None:
         version="8.0",
         backup=True,
         encryption_key="",
+        private_link=False,
         grants={"mqtt": {"zone_{zone}.readings": ("INSERT",)}},
         maintenance_day=3,
         maintenance_hour=4,

@@ -11,15 +11,18 @@ from typing import Any
 import pytest
 
 from controller import rows
+from controller.faces.drift_records import report_json
 from controller.faces.records import history_json, overview_json, story_json
 from controller.overview import survey
 from controller.past import history
 from controller.telling import tell
-from tests import tales
+from tests import reflections, tales
 
 PAGE = (Path(__file__).parents[2] / "docs" / "json.md").read_text()
 NAMED_BY_DATA = {
     "nodes", "shares", "marks", "budgets", "apps[].zones", "ticks[].nodes", "ticks[].shares", "ticks[].evidence",
+    "coverage", "findings[].values", "findings[].differences[].values", "findings[].causes[].places",
+    "findings[].causes[].values",
 }  # fmt: skip
 
 
@@ -69,7 +72,16 @@ def histories() -> Iterator[dict[str, Any]]:
     yield history_json("prod", history(tales.reverted().written))
 
 
-SCHEMAS = (("turnabout/rollout/1", rollouts), ("turnabout/status/1", statuses), ("turnabout/history/1", histories))
+def drifts() -> Iterator[dict[str, Any]]:
+    yield report_json(reflections.report())
+
+
+SCHEMAS = (
+    ("turnabout/rollout/1", rollouts),
+    ("turnabout/status/1", statuses),
+    ("turnabout/history/1", histories),
+    ("turnabout/drift/1", drifts),
+)
 
 
 @pytest.mark.parametrize(("schema", "objects"), SCHEMAS)

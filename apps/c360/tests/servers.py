@@ -3,8 +3,10 @@
 Here: starting, killing and asking them. Not here: what is expected of them.
 """
 
+import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -27,10 +29,12 @@ RELEASE = "sha256:" + "0123456789abcdef" * 4
 
 
 def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
+    """Below those that the system gives to connections: none of them takes it before somebody listens on it."""
+    while True:
+        port = random.randrange(8_000, 12_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def until(holds: Callable[[], bool], what: str, seconds: float = 30) -> None:

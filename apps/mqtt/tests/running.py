@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -35,15 +37,26 @@ def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Below those that the system gives to connections: none of them takes it before somebody listens on it."""
+    while True:
+        port = random.randrange(8_000, 12_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Edge:
     """One node's application: a data directory that stays, a process that comes and goes."""
 
-    def __init__(self, directory: Path, *, zone: str = "BOS", mongo_uri: str = NOWHERE, **settings: int) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        zone: str = "BOS",
+        node: str = "bos-a",
+        mongo_uri: str = NOWHERE,
+        **settings: int | str,
+    ) -> None:
         self.directory = directory
         self.zone = zone
         self.mqtt, self.http = free_port(), free_port()
@@ -51,11 +64,18 @@ class Edge:
         self.log = directory / "log"
         self.data = directory / "data"
         self.document: dict[str, Any] = {
-            "environment": "dev", "zone": zone, "node": "bos-a", "bind": "127.0.0.1", "release": RELEASE,
+            "environment": "dev", "zone": zone, "node": node, "bind": "127.0.0.1", "release": RELEASE,
             "ports": {"mqtt": self.mqtt, "http": self.http}, "data": str(self.data), "settings": settings,
             "secrets": {"mongo_uri": mongo_uri}, "added_later": True,
         }  # fmt: skip
         self.process: subprocess.Popen[bytes] | None = None
+
+    def meet(self, *others: Edge) -> None:
+        """Told of the other nodes of its zone, when it starts."""
+        self.document["peers"] = {
+            other.document["node"]: {"host": "127.0.0.1", "ports": {"mqtt": other.mqtt, "http": other.http}}
+            for other in (self, *others)
+        }
 
     def spawn(self, *prefix: str) -> subprocess.Popen[bytes]:
         self.config.write_text(json.dumps(self.document))

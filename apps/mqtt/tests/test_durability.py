@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from apps.mqtt.layout import FILE
 from apps.mqtt.packets import Publish, connack, encode, puback
-from apps.mqtt.store import FILE
 from apps.mqtt.tests.device import Crowd, Device, numbered
 from apps.mqtt.tests.running import ROOT, Edge, until
 

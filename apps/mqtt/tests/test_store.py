@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from apps.mqtt.layout import FILE, StoreRefused
 from apps.mqtt.progress import DeadLetter, Progress, ProgressReader, ProgressWriter
 from apps.mqtt.queries import Reader
 from apps.mqtt.reading import Reading, identity, read
-from apps.mqtt.store import FILE, Arrival, Store, StoreRefused, Tally
+from apps.mqtt.store import Arrival, Store, Tally
 
 
 def arrival(payload: bytes, device: str = "d1", rts: int = 1000) -> Arrival:

@@ -1,0 +1,144 @@
+"""One look through the glass: every kind that was asked for is looked at, and what was seen becomes one Report.
+
+Where looking fails the report says so, in the place of that kind; it never takes it for aligned.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from controller.drift import alignment, explaining
+from controller.drift.explaining import NotDeclared, Side
+from controller.drift.finding import (
+    Coverage,
+    Kind,
+    Part,
+    Report,
+    Waiver,
+    ordered,
+    unseen,
+)
+from controller.drift.remembering import Record, read, remember, written
+from controller.drift.waiving import laid_on
+from controller.errors import Refused, Trouble, Unreachable
+from controller.observers.program import Programs
+from controller.site import Site
+from controller.siting import Wanted, sited, unsited
+from environments import BadEnvironment, from_folder
+from environments.settings import written as as_written
+from environments.waivers import read_waivers
+
+RECORD = "drift.json"
+
+
+def look(wanted: Wanted) -> Report:
+    """Look at everything that is wanted. Raises BadEnvironment, when the environments themselves are wrong."""
+    began, at = time.monotonic(), time.time()
+    parts = list(looks(wanted))
+    waivers, unread = accepted(wanted, at)
+    findings = [*(finding for part in parts for finding in part.findings), *unread.findings]
+    coverage: dict[str, Coverage] = {}
+    for part in parts:
+        for name, known in part.coverage.items():
+            coverage[name] = coverage.get(name, Coverage()) + known
+    return Report(
+        at=at,
+        took=time.monotonic() - began,
+        environments=wanted.environments,
+        kinds=wanted.kinds,
+        findings=ordered(laid_on(findings, waivers, datetime.fromtimestamp(at, UTC).date())),
+        looked=frozenset(pair for part in (*parts, unread) for pair in part.looked),
+        coverage=coverage,
+        settings=sum(part.tried for part in parts),
+        roads={app: road for part in parts for app, road in part.roads.items()},
+    )
+
+
+def looks(wanted: Wanted) -> Iterator[Part]:
+    if Kind.ALIGNMENT in wanted.kinds:
+        yield from aligned(wanted)
+    yield from sited(wanted, wanted.site) if wanted.site else unsited(wanted)
+
+
+# ---- alignment ----------------------------------------------------------------------------------------------------
+
+
+def aligned(wanted: Wanted) -> Iterator[Part]:
+    """Each pair compared and explained, and each program asked whether it goes by names."""
+    for name in wanted.environments:
+        from_folder(wanted.folder, name)  # whatever is wrong in a file is said with every complaint
+    sides = {name: Side(as_written(wanted.folder, name), str(wanted.checkout)) for name in wanted.environments}
+    in_cloud = {name for name, side in sides.items() if "infra" in side.written.table}
+    with Programs() as programs:
+        pairs = [pair for pair in wanted.pairs if {*pair} <= in_cloud]
+        parts = {pair: compared(sides[pair[0]], sides[pair[1]], programs) for pair in pairs}
+        yield from parts.values()
+        blind = {name for pair, part in parts.items() if not part.looked for name in pair}
+        yield from (by_name(sides[name], programs) for name in wanted.environments if name in in_cloud - blind)
+
+
+def compared(left: Side, right: Side, programs: Programs) -> Part:
+    try:
+        pair = explaining.explain(left, right, programs.declare)
+    except (NotDeclared, Trouble) as no:
+        return Part((unseen(Kind.ALIGNMENT, (left.name, right.name), f"{str(no).rstrip('.')}."),))
+    looked = frozenset((Kind.ALIGNMENT, side.name) for side in (left, right))
+    coverage = {left.name: Coverage(len(pair.lefts)), right.name: Coverage(len(pair.rights))}
+    return Part(tuple(alignment.findings(pair)), looked, coverage, pair.tried)
+
+
+def by_name(side: Side, programs: Programs) -> Part:
+    try:
+        (neutral,) = programs.declare([side.ask()])
+        resources = explaining.declared(side, neutral)
+        found = explaining.by_name(side, resources, programs.declare)
+    except (NotDeclared, Trouble) as no:
+        return Part((unseen(Kind.ALIGNMENT, (side.name,), f"{str(no).rstrip('.')}."),))
+    coverage = {side.name: Coverage(len(resources))}
+    return Part(tuple(alignment.named(side, resources, found)), frozenset({(Kind.ALIGNMENT, side.name)}), coverage)
+
+
+# ---- waivers, and the record --------------------------------------------------------------------------------------
+
+
+def accepted(wanted: Wanted, at: float) -> tuple[tuple[Waiver, ...], Part]:
+    """The waivers of the checkout. A file that cannot be read waives nothing, and the report says so."""
+
+    def content(file: str) -> bytes | None:
+        path = wanted.folder / file
+        return path.read_bytes() if path.is_file() else None
+
+    try:
+        found = read_waivers(content, datetime.fromtimestamp(at, UTC).date(), tuple(Kind))
+    except BadEnvironment as bad:
+        return (), Part(
+            (unseen(Kind.WAIVER, wanted.environments, f"{bad}", "mend the file; until then it waives nothing"),)
+        )
+    waivers = tuple(Waiver(one.match, one.reason, one.owner, one.expires, one.place) for one in found)
+    return waivers, Part(looked=frozenset((Kind.WAIVER, name) for name in wanted.environments))
+
+
+def recorded(site: Site | None, report: Report) -> Report:
+    """The report with what earlier ones knew, which is kept beside the ledgers. Raises Refused, Unreachable."""
+    if site is None:
+        return remember(Record(), report)[1]
+    path = site.state / RECORD
+    try:
+        before = read(json.loads(path.read_bytes())) if path.exists() else Record()
+    except ValueError as error:
+        raise Refused(f"reading {path}", str(error), "Move it away; the next report begins a new record.") from error
+    after, told = remember(before, report)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(f".{os.getpid()}")
+        beside.write_text(json.dumps(written(after), indent=1))
+        beside.replace(path)
+    except OSError as error:
+        raise Unreachable(
+            f"writing {path}", error.strerror or str(error), "Make room, or let it be written."
+        ) from error
+    return told
