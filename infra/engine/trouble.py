@@ -38,8 +38,8 @@ KNOWN: tuple[tuple[str, str], ...] = (
     ),
     (
         r"currently locked",
-        "Somebody else is working on {environment}, or a run of it was killed. When nobody is: `pulumi cancel --stack "
-        "{environment} --yes`, and then again.",
+        "Somebody else is working on {environment}, or a run of it was killed. When nobody is: `pulumi cancel --yes "
+        "--stack {environment}`, and then again.",
     ),
     (
         r"incorrect passphrase",
@@ -89,12 +89,13 @@ def missing_atlas(surroundings: Iterable[str]) -> str | None:
 
 
 def unfinished(environment: str, left: Iterable[Step]) -> str:
-    """The sentence for what a killed run may have made."""
+    """The sentence for what another run has begun to make and not ended."""
     what = ", ".join(f"{step.name} ({step.kind})" for step in left)
     return (
-        f"{environment}: a run was killed while it was making {what}. Whether that is there was not written down, so "
-        "another run might make it twice. Look in the cloud and delete what is there of it; then `pulumi refresh "
-        f"--clear-pending-creates --yes --stack {environment}`, and this again. Nothing was changed."
+        f"{environment}: a run is making {what}, or was killed while it did. If it was killed: `pulumi cancel --yes "
+        f"--stack {environment}`; look in the cloud and delete what is there of it, because that was not written down "
+        f"and would be made twice; then `pulumi refresh --clear-pending-creates --yes --stack {environment}`, and this "
+        "again. Nothing was changed."
     )
 
 

@@ -138,10 +138,10 @@ def test_a_service_account_that_is_not_set_is_told_before_anything_is_asked() ->
     )
 
 
-def test_what_a_killed_run_may_have_made_is_named_with_the_way_out() -> None:
+def test_what_another_run_has_begun_to_make_is_named_with_the_way_out() -> None:
     assert unfinished("prod", [Step("create", MACHINE), Step("create", USER)]) == (
-        "prod: a run was killed while it was making bos-a (ec2 Instance), store-c360 (mongodbatlas DatabaseUser). "
-        "Whether that is there was not written down, so another run might make it twice. Look in the cloud and delete what is "
-        "there of it; then `pulumi refresh --clear-pending-creates --yes --stack prod`, and this again. Nothing was "
-        "changed."
+        "prod: a run is making bos-a (ec2 Instance), store-c360 (mongodbatlas DatabaseUser), or was killed while it "
+        "did. If it was killed: `pulumi cancel --yes --stack prod`; look in the cloud and delete what is there of it, "
+        "because that was not written down and would be made twice; then `pulumi refresh --clear-pending-creates --yes "
+        "--stack prod`, and this again. Nothing was changed."
     )

@@ -108,32 +108,29 @@ def test_ctrl_c_lets_the_engine_end_what_it_has_begun(empty: Account) -> None:
 
 def test_a_run_that_was_killed_is_told_with_what_it_may_have_made(account: Account) -> None:
     account.make_environment("lost")
-    halt = Halt(account, "mia-a-data")
+    halt = Halt(account, "mia-a")
     process = account.start("up", "lost")
     assert halt.reached.wait(LIMIT_SECONDS)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate(timeout=LIMIT_SECONDS)
     halt.on.set()
 
-    locked = account.turnabout("up", "lost")
-    assert (locked.code, locked.err) == (
-        1,
-        "lost: Somebody else is working on lost, or a run of it was killed. When nobody is: `pulumi cancel --stack "
-        "lost --yes`, and then again.\n",
-    )
-    assert account.pulumi("cancel", "--yes", "--stack", "lost").code == 0
-    made, done = account.state("lost"), len(account.provider.done)
-    assert len(account.there(made)) == len(made) > 0
-
     unknown = account.turnabout("up", "lost")
     assert unknown.code == 1
-    assert unknown.err.startswith("lost: a run was killed while it was making ")
-    assert "mia-a-data (ebs Volume)" in unknown.err
-    assert unknown.err.rstrip().endswith(
-        "delete what is there of it; then `pulumi refresh --clear-pending-creates --yes --stack lost`, and this again. "
-        "Nothing was changed."
+    assert unknown.err.startswith("lost: a run is making ")
+    assert "mia-a (ec2 Instance)" in unknown.err
+    assert "or was killed while it did. If it was killed: `pulumi cancel --yes --stack lost`;" in unknown.err
+
+    locked = account.turnabout("refresh", "lost", "--adopt")
+    assert (locked.code, locked.err) == (
+        1,
+        "lost: Somebody else is working on lost, or a run of it was killed. When nobody is: `pulumi cancel --yes "
+        "--stack lost`, and then again.\n",
     )
-    assert len(account.provider.done) == done
+    assert account.pulumi("cancel", "--yes", "--stack", "lost").code == 0
+    assert account.turnabout("refresh", "lost", "--adopt").code == 0
+    made = account.state("lost")
+    assert len(account.there(made)) == len(made) > 0
 
 
 def test_a_machine_that_the_zone_does_not_offer_is_told_before_anything_is_made(empty: Account) -> None:
