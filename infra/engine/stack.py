@@ -20,7 +20,16 @@ from pulumi.automation.events import EngineEvent, StepEventMetadata
 
 from infra.engine.binary import find
 from infra.engine.steps import ENGINES, Step, look
-from infra.engine.trouble import SAFE, Complaint, Failed, Interrupted, missing_atlas, sentence, unfinished
+from infra.engine.trouble import (
+    SAFE,
+    Complaint,
+    Failed,
+    Interrupted,
+    missing_atlas,
+    only_protected,
+    sentence,
+    unfinished,
+)
 
 PROJECT = "turnabout"
 Told = Callable[[Step], None]
@@ -49,14 +58,14 @@ class Stack:
         runpy.run_path(str(self.house / "infra" / "__main__.py"), run_name="__main__")
 
     def preview(self) -> list[Step]:
-        """What ``up`` would do, with what was changed by hand. A step may be one that the engine refuses."""
+        """What ``up`` would do, with what was changed by hand, and with what the engine refuses as protected."""
         self._need_atlas()
         events: list[EngineEvent] = []
         try:
             with self._failing(events):
                 self._stack.preview(refresh=True, on_event=events.append)
         except Failed:
-            if not any(step.protected and step.deed == "delete" for step in planned(events)):
+            if not only_protected(complaints(events)):
                 raise
         return [step for step in planned(events) if step.in_cloud]
 

@@ -78,6 +78,16 @@ KNOWN: tuple[tuple[str, str], ...] = (
 )
 
 
+EMPTY = ("update failed", "preview failed", "refresh failed", "")
+"""What the engine adds when it has said everything."""
+
+
+def only_protected(complaints: Iterable[Complaint]) -> bool:
+    """Whether all that the engine has against a plan is that it deletes what is protected: our guard says that."""
+    said = [complaint.text for complaint in complaints if complaint.text.strip() not in EMPTY]
+    return bool(said) and all("protected" in text for text in said)
+
+
 def missing_atlas(surroundings: Iterable[str]) -> str | None:
     """The sentence for an Atlas service account that is not set at all, which the engine would find out only midway."""
     wanted = ("MONGODB_ATLAS_CLIENT_ID", "MONGODB_ATLAS_CLIENT_SECRET")
@@ -104,7 +114,7 @@ def sentence(environment: str, complaints: Iterable[Complaint]) -> str:
     said: dict[str, list[str]] = {}
     for complaint in complaints:
         text = complaint.text.strip().removeprefix("an unhandled error occurred: ").strip()
-        if text not in ("update failed", "preview failed", "refresh failed", ""):
+        if text not in EMPTY:
             said.setdefault(_known(environment, text) or text, []).append(complaint.name)
     lines = []
     for text, names in said.items():

@@ -8,7 +8,7 @@ import pytest
 
 from infra.engine.binary import NoEngine, find
 from infra.engine.steps import DRIFTED, NotAllowed, Step, counted, look
-from infra.engine.trouble import Complaint, missing_atlas, sentence, unfinished
+from infra.engine.trouble import Complaint, missing_atlas, only_protected, sentence, unfinished
 
 SLOT = "urn:pulumi:prod::turnabout::turnabout:infra:Platform$turnabout:infra:EdgeZone$turnabout:infra:NodeSlot"
 MACHINE = f"{SLOT}$aws:ec2/instance:Instance::bos-a"
@@ -125,6 +125,14 @@ def test_what_is_not_known_is_told_in_the_engine_s_words_with_the_resource() -> 
         "prod: bos-a, bos-b: error: something odd happened\nenvironments/prod.toml: 1 problem"
     )
     assert sentence("prod", []) == "prod: the engine failed and did not say why."
+
+
+def test_a_plan_that_only_deletes_what_is_protected_is_left_to_the_guard() -> None:
+    kept = Complaint("bos-a-data", 'Preview failed: resource "urn:…" cannot be deleted\nbecause it is protected.')
+
+    assert only_protected([kept, Complaint("", "preview failed")])
+    assert not only_protected([kept, Complaint("", "environments/prod.toml: 1 problem")])
+    assert not only_protected([Complaint("", "preview failed")])
 
 
 def test_a_service_account_that_is_not_set_is_told_before_anything_is_asked() -> None:
