@@ -115,7 +115,7 @@ def fleet(site: Site, name: str) -> NodeFleet:
     """The nodes of one environment, for who acts on them beside its loop. Raises BadSite, BadOutputs, Refused."""
     outputs = site.outputs(name)
     artifacts = ArtifactStore(site.state / "artifacts", build_key(site.keys))
-    return NodeFleet(outputs, transport(outputs), artifacts, BootClock())
+    return NodeFleet(outputs, transport(site, outputs), artifacts, BootClock())
 
 
 def loop(site: Site, name: str, parts: Shared, notifier: Notifier, pool: Executor) -> EnvironmentLoop:

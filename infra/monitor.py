@@ -100,7 +100,7 @@ class Willing(mocks.Mocks):
         state.setdefault("name", args.name)
         if kind == "Eip":
             address = "carrierIp" if args.inputs.get("networkBorderGroup") else "publicIp"
-            state[address] = _address("155.146" if address == "carrierIp" else "198.51", args.name)
+            state[address] = _address("198.18" if address == "carrierIp" else "198.19", args.name)
         elif kind == "Bucket":
             state["bucket"] = f"{args.name}-0f1e2d"
         elif kind in ("AdvancedCluster", "FlexCluster"):
@@ -159,7 +159,7 @@ class Monitor(mocks.MockMonitor):
 
 
 def _address(network: str, name: str) -> str:
-    """An address that follows from whose it is, so that it is the same in every run."""
+    """An address that follows from whose it is, so that it is the same in every run; of a range that nobody has."""
     number = crc32(name.encode())
     return f"{network}.{number // 254 % 254 + 1}.{number % 254 + 1}"
 

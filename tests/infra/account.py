@@ -129,7 +129,7 @@ class Account:
 
     def make_stack(self, environment: str) -> None:
         """What docs/cloud.md tells to do before the first ``pulumi up``."""
-        steps = [("stack", "init", environment, "--secrets-provider", "passphrase")]
+        steps: list[tuple[str, ...]] = [("stack", "init", environment, "--secrets-provider", "passphrase")]
         steps += [("config", "set", key, value, "--stack", environment) for key, value in CONFIGURATION.items()]
         steps += [("config", "set", "--secret", "observeKey", SECRET, "--stack", environment)]
         for step in steps:
