@@ -22,6 +22,7 @@ from controller.site import Site
 from controller.sources.git import GitSource
 from controller.sources.releases import FOLDER, Releases
 from controller.standing import Standing, fold
+from controller.transports import aws
 from controller.transports.local import LocalTransport
 from controller.transports.ssh import SshTransport
 from environments import BadEnvironment, Environment
@@ -95,8 +96,19 @@ def transport(site: Site, outputs: Outputs) -> Transport:
         return LocalTransport()
     if kinds == {"ssh"}:
         return SshTransport(outputs, ssh_key(site.keys))
+    if kinds == {"ssm"}:
+        return run_command(outputs)
     said = f"its nodes are reached by {', '.join(sorted(kinds))}"
-    raise Refused(f"reaching the nodes of {outputs.environment}", said, "This version knows local, or ssh, for all.")
+    raise Refused(f"reaching the nodes of {outputs.environment}", said, "All of one environment need the same way.")
+
+
+def run_command(outputs: Outputs) -> Transport:
+    """Commands by AWS, whose library is asked for by those only who need it. Raises Refused."""
+    systems, objects = aws.client("ssm", outputs.region), aws.client("s3", outputs.region)
+    from controller.artifacts.bucket import Bucket
+    from controller.transports.ssm import SsmTransport
+
+    return SsmTransport(outputs, systems, Bucket(objects, outputs.artifacts))
 
 
 def fleet(site: Site, name: str) -> NodeFleet:

@@ -93,7 +93,13 @@ def config(folder: str, user: str, key: str, machines: Iterable[Machine], bastio
         user=user, key=key, folder=folder, connect=CONNECT_SECONDS, alive=ALIVE_SECONDS, missed=ALIVE_MISSED,
         kept=KEPT_SECONDS,
     )  # fmt: skip
-    return "\n".join([told, *([bastion.stanza(None)] if bastion else []), *(m.stanza(bastion) for m in machines)])
+    first = f'{bastion.stanza(None)}  ControlPath "{shared(folder)}"\n' if bastion else ""
+    return "\n".join([first, *(machine.stanza(bastion) for machine in machines), told])  # what comes first rules
+
+
+def shared(folder: str) -> str:
+    """The socket of the bastion's shared connection: it is there as long as the connection is."""
+    return f"{folder}/bastion"
 
 
 # ---- complaints ------------------------------------------------------------------------------------------------------

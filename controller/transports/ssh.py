@@ -72,7 +72,7 @@ class SshTransport:
         """
         asked_at = time.monotonic()
         with self._lock:
-            if self._connected(bastion):
+            if Path(openssh.shared(str(self.config.parent))).exists():
                 return
             if self._failed is not None and self._failed[0] >= asked_at:
                 raise self._failed[1]
@@ -85,11 +85,6 @@ class SshTransport:
             except Unreachable as trouble:
                 self._failed = (time.monotonic(), trouble)
                 raise
-
-    def _connected(self, machine: Machine) -> bool:
-        """Whether its shared connection stands; asking ssh costs milliseconds and no network."""
-        asked = ("-O", "check", machine.name)
-        return self._ssh(f"reaching the bastion {machine.address}", asked, None, CONNECT_SECONDS).code == 0
 
     def _ssh(self, attempt: str, words: Sequence[str], stdin: bytes | None, seconds: float) -> process.Ended:
         try:

@@ -18,11 +18,17 @@ from tests.integration import toy
 from tests.integration.apart import needs_a_platform
 from tests.integration.small import TOY, Place, begin, discard, wait
 
+OVERLAY = f"""
+[budget]
+watch_seconds = 8
+{TOY}"""
+"""A watch that sees enough where this machine is slow."""
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     needs_a_platform()
-    small = begin(tmp_path_factory.mktemp("small") / "w", {"one": TOY}, Apart())
+    small = begin(tmp_path_factory.mktemp("small") / "w", {"one": OVERLAY}, Apart())
     try:
         place = small.places["one"]
         place.start()
@@ -76,7 +82,7 @@ def test_doctor_says_by_which_way_commands_go(place: Place, apart: Apart) -> Non
 
 def test_a_good_change_is_promoted(place: Place) -> None:
     rollout = place.until(place.change("Say it kindly", toy.good("kinder")), Phase.PROMOTED)
-    assert rollout.why.startswith("Every node runs it. No check found harm in 4 s")
+    assert rollout.why.startswith("Every node runs it. No check found harm in 8 s")
     assert place.run(candidate(rollout))
     assert place.small.crowd.served(candidate(rollout)).bad == 0
 
@@ -92,6 +98,13 @@ def test_a_bad_change_goes_back_within_its_limit(place: Place) -> None:
 # ---- ways that break ------------------------------------------------------------------------------------------------
 
 
+def ends(rollout: Rollout) -> float:
+    """When nodes that hear nothing have gone back: boot time, with a second for the way."""
+    assert rollout.t0 is not None
+    budget = rollout.budget
+    return rollout.t0 + budget.deploy + budget.watch + budget.margin + 1.0
+
+
 def test_nodes_go_back_by_themselves_when_the_controller_is_cut_off(place: Place, apart: Apart) -> None:
     """Its region has no cable any more; clients, in the carrier's network, see what happens."""
     commit = place.change("Say it louder", toy.good("louder"))
@@ -99,9 +112,7 @@ def test_nodes_go_back_by_themselves_when_the_controller_is_cut_off(place: Place
     meets_clients(place, rollout)
     apart.cut("region")
     try:
-        assert rollout.t0 is not None
-        end = rollout.t0 + rollout.budget.limit
-        wait("its time is over", lambda: boottime() > end, 60.0)
+        wait("its time is over", lambda: boottime() > ends(rollout), 60.0)
         now = boottime()
         wait("clients are served", lambda: place.small.crowd.served(base(rollout)).last > now)
         was_gone_in_time(place, rollout)
@@ -110,9 +121,14 @@ def test_nodes_go_back_by_themselves_when_the_controller_is_cut_off(place: Place
     finally:
         apart.mend("region")
     assert place.until(commit, Phase.PROMOTED, after=rollout.number, seconds=60.0)
+    assert place.events(rollout.number)[-2:] == ["REVERTING", "HELD"], "the first attempt harmed nobody"
+    assert place.small.crowd.served(candidate(rollout)).bad == 0
 
 
-def test_a_bastion_that_dies_in_mid_rollout_costs_an_attempt_at_most(place: Place, apart: Apart) -> None:
+def test_a_bastion_that_dies_leaves_nodes_observed_and_on_their_own_clock_until_it_is_back(
+    place: Place, apart: Apart
+) -> None:
+    """What was seen is enough to promote; nobody can tell the nodes, so they go back, and follow when they are told."""
     commit = place.change("Say it again", toy.good("again"))
     rollout = place.until(commit, Phase.WATCHING)
     meets_clients(place, rollout)
@@ -121,10 +137,8 @@ def test_a_bastion_that_dies_in_mid_rollout_costs_an_attempt_at_most(place: Plac
     assert "ok  one nodes                3 answer\n" in said, "observation does not go through it"
     gone = f"reaching the bastion {apart.bastion}: no SSH server listens there. "
     assert f"NO  one commands             {gone}Start it, or look at the address in the outputs.\n" in said
-    assert rollout.t0 is not None
-    end = rollout.t0 + rollout.budget.limit
-    wait("its time is over", lambda: boottime() > end, 60.0)
-    wait("back on last good by itself", lambda: place.run(base(rollout)))
+    wait("its time is over", lambda: boottime() > ends(rollout), 60.0)
+    wait("each is back on last good by itself", lambda: place.run(base(rollout)))
     server = apart.running["sshd bastion"]
     before = server.log.stat().st_size
     wait_until_listening(apart.start_sshd("bastion"), before)
@@ -139,8 +153,8 @@ def test_a_link_to_the_edge_that_is_cut_ends_the_attempt_and_the_next_succeeds(p
     apart.cut("one/bos-a")
     try:
         back = place.reaches(rollout.number, Phase.REVERTING)
-        assert "bos-a" in back.why
+        assert "bos-a has not answered for" in back.why
     finally:
         apart.mend("one/bos-a")
     assert place.until(commit, Phase.PROMOTED, after=rollout.number, seconds=60.0)
-    was_gone_in_time(place, rollout) if rollout.number == back.number else None
+    assert place.events(rollout.number)[-2:] == ["REVERTING", "HELD"], "the first attempt harmed nobody"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -228,6 +229,24 @@ def test_a_bastion_that_dies_under_a_command_makes_it_unknown_and_is_named_until
     assert sentence(way) == sentence(way, "dfw-a") == refused + "Start it, or look at the address in the outputs."
     restarted(places, "bastion")
     assert ran(way, "echo", "back") == "back\n"
+
+
+def test_a_connection_whose_process_was_killed_is_made_anew(way: SshTransport) -> None:
+    ran(way, "true")
+    asked = ["ssh", "-F", str(way.config), "-O", "check", openssh.BASTION]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True).stderr
+    found = re.search(r"pid=(\d+)", said)
+    assert found is not None, said
+    os.kill(int(found[1]), signal.SIGKILL)
+    assert (way.config.parent / "bastion").exists(), "nobody was left to remove its socket"
+    wait("a command arrives", lambda: arrives(way))
+
+
+def arrives(way: SshTransport) -> bool:
+    try:
+        return ran(way, "echo", "on") == "on\n"
+    except Unreachable:
+        return False
 
 
 def test_a_link_that_is_cut_under_a_command_is_noticed_soon_and_used_again_when_it_is_whole(
