@@ -6,7 +6,7 @@ may not make leaves its kinds blind; the others are still looked at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,12 +34,15 @@ class Described:
 
 
 def one(id: str, *plain: str, **spelled: Callable[[Json], Any]) -> Callable[[Json], Iterator[tuple[str, Json]]]:
-    """What most kinds say: an id, values under their own names, values that are dug out, and tags."""
+    """What most kinds say: an id, values under their own names, values that are dug out, and tags.
+
+    None is kept: that a description has a place for a value and leaves it empty is something that it says.
+    """
 
     def told(found: Json) -> Iterator[tuple[str, Json]]:
         values = {name[0].lower() + name[1:]: found.get(name) for name in plain}
         values |= {name: dig(found) for name, dig in spelled.items()}
-        yield found[id], {name: value for name, value in values.items() if value is not None} | {"tags": tags_of(found)}
+        yield found[id], values | {"tags": tags_of(found)}
 
     return told
 
@@ -54,7 +57,7 @@ def routes(table: Json) -> Iterator[tuple[str, Json]]:
         if to is None or route.get("GatewayId") == "local":
             continue  # of the network itself, or of an endpoint
         names = {"gatewayId": "GatewayId", "carrierGatewayId": "CarrierGatewayId", "natGatewayId": "NatGatewayId"}
-        ways = {ours: route[theirs] for ours, theirs in names.items() if route.get(theirs)}
+        ways = {ours: route.get(theirs) for ours, theirs in names.items()}
         yield (
             f"{table['RouteTableId']}|{to}",
             {"routeTableId": table["RouteTableId"], "destinationCidrBlock": to, **ways},
@@ -86,8 +89,7 @@ def rules(egress: bool) -> Callable[[Json], Iterator[tuple[str, Json]]]:
                 "securityGroupId": rule["GroupId"], "ipProtocol": rule["IpProtocol"], "fromPort": rule["FromPort"],
                 "toPort": rule["ToPort"], "cidrIpv4": rule.get("CidrIpv4"), "referencedSecurityGroupId": other,
             }  # fmt: skip
-            given = {name: value for name, value in values.items() if value is not None}
-            yield rule["SecurityGroupRuleId"], given | {"tags": tags_of(rule)}
+            yield rule["SecurityGroupRuleId"], values | {"tags": tags_of(rule)}
 
     return told
 
@@ -175,7 +177,7 @@ class AwsAccount:
         parts: set[str] = set()
         blind: dict[str, str] = {}
         for kind in KINDS:
-            limit = tag(environment) if kind.by == "tag" else [{"Name": kind.by, "Values": networks}]
+            limit: list[Json] = tag(environment) if kind.by == "tag" else [{"Name": kind.by, "Values": networks}]
             if kind.by == "group-id":
                 limit = [
                     {"Name": "group-id", "Values": [one.id for one in found if one.kind == "aws.ec2.SecurityGroup"]}
@@ -243,7 +245,7 @@ class AwsAccount:
             raise Unreachable(attempt, str(error), "Look at the credentials and at the way to AWS.") from error
 
 
-def tag(environment: str) -> list[Mapping[str, Any]]:
+def tag(environment: str) -> list[Json]:
     return [{"Name": "tag:turnabout:environment", "Values": [environment]}]
 
 

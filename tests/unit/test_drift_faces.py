@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
@@ -61,7 +62,7 @@ def parsed(report: Report) -> tuple[str, Tags]:
     return page, tags
 
 
-FACES = {
+FACES: dict[str, Callable[[Report], str]] = {
     "terminal": lambda report: terminal(report),
     "page": lambda report: drift_page(report, 2),
     "markdown": drift_markdown,
