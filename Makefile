@@ -6,10 +6,10 @@ CLOUD := .venv/.locked-cloud
 ONLY ?=
 RUNS ?=
 
-.PHONY: help setup cloud demo test infra faults bench lint types lock clean
+.PHONY: help setup cloud demo test infra drift-suite faults bench lint types lock clean
 
 help:            ## what there is to make
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
 
 setup: $(STAMP)  ## the virtual environment, with the wheels that carry the real servers
 
@@ -34,6 +34,9 @@ test: setup      ## every test
 
 infra: cloud     ## the infrastructure program's tests, with the libraries that they need
 	$(BIN)/python -m pytest tests/infra
+
+drift-suite: cloud   ## planted drift: single changes made behind the program's back, and what reports make of them
+	$(BIN)/python -m tests.drift_suite $(if $(ONLY),--only $(ONLY))
 
 faults: setup    ## the long fault runs: the model's walks and the crash matrix
 	$(BIN)/python -m pytest tests/faults tests/model --long

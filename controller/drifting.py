@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -28,6 +28,7 @@ from controller.drift.finding import (
 from controller.drift.remembering import Record, read, remember, written
 from controller.drift.waiving import laid_on
 from controller.errors import Refused, Trouble, Unreachable
+from controller.observers import atlas, aws
 from controller.observers.aws import AwsAccount, clients
 from controller.observers.program import Programs
 from controller.site import Site
@@ -121,9 +122,15 @@ def in_the_cloud(side: Side, programs: Programs, wanted: Wanted) -> Part:
     try:
         (answer,) = programs.declare([side.ask(side.name)])
         resources = explaining.declared(side, answer)
-        account = AwsAccount(clients(infra.region)).look(side.name)
     except (NotDeclared, Trouble) as no:
         return Part(tuple(unseen(kind, (side.name,), f"{str(no).rstrip('.')}.") for kind in kinds))
+    account = both(
+        asked(lambda: AwsAccount(clients(infra.region)).look(side.name), aws.EVERY),
+        asked(lambda: atlas.project().look(side.name), atlas.KINDS),
+    )
+    if not account.kinds:
+        why = " ".join(dict.fromkeys(account.blind.values()))
+        return Part(tuple(unseen(kind, (side.name,), why) for kind in kinds))
     compared = live.compare(side.name, resources, account)
     found = [one for one in compared.findings if one.kind in kinds]
     found += blind(side.name, account, {one.kind for one in resources.values()})
@@ -131,11 +138,25 @@ def in_the_cloud(side: Side, programs: Programs, wanted: Wanted) -> Part:
     return Part(tuple(found), frozenset((kind, side.name) for kind in kinds), coverage)
 
 
+def asked(look: Callable[[], live.Account], kinds: Iterable[str]) -> live.Account:
+    """What a cloud has; where it could not be asked, all its kinds are blind."""
+    try:
+        return look()
+    except Trouble as no:
+        return live.Account((), frozenset(), dict.fromkeys(kinds, str(no)))
+
+
+def both(one: live.Account, other: live.Account) -> live.Account:
+    found, kinds = (*one.found, *other.found), one.kinds | other.kinds
+    return live.Account(found, kinds, {**one.blind, **other.blind}, one.calls + other.calls)
+
+
 def blind(name: str, account: live.Account, kinds: set[str]) -> Iterator[Finding]:
     """What could not be looked at: what the account may not see, and what nobody here can describe."""
     if account.blind:
-        said = "; ".join(f"{kind}: {why}" for kind, why in account.blind.items())
-        yield unseen(Kind.LIVE, (name,), f"The account may not see everything: {said}.", "grant ec2:Describe*")
+        reasons = {why: [kind for kind, each in account.blind.items() if each == why] for why in account.blind.values()}
+        said = " ".join(f"{', '.join(blinded)}: {why}" for why, blinded in reasons.items())
+        yield unseen(Kind.LIVE, (name,), f"Not everything could be seen. {said}")
     others = sorted(kinds - account.kinds - account.blind.keys())
     if others:
         many = counted(len(others), "kind")

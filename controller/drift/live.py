@@ -8,6 +8,7 @@ not compared, and what a program asks to be left alone is not either.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,9 +31,18 @@ JOINS: Mapping[str, tuple[str, ...]] = {
         "securityGroupId", "ipProtocol", "fromPort", "toPort", "cidrIpv4", "referencedSecurityGroupId",
     ),
     "aws.ssm.Parameter": ("name",),
+    "mongodbatlas.Project": ("name",),
+    "mongodbatlas.AdvancedCluster": ("name",),
+    "mongodbatlas.DatabaseUser": ("roles[0].roleName",),
+    "mongodbatlas.CustomDbRole": ("roleName",),
+    "mongodbatlas.ProjectIpAccessList": ("comment",),
+    "mongodbatlas.MaintenanceWindow": (),
+    "mongodbatlas.CloudBackupSchedule": ("clusterName",),
 }  # fmt: skip
 """Kinds that are known by some of their values; the others are known by their name tag."""
 NAME = ("tags.Name",)
+REFERS = re.compile(r"Ids?(?:\[\d+\])?$")
+"""Where a value names another resource."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +107,10 @@ def key(kind: str, values: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def known(one: Live, ids: Mapping[str, str]) -> dict[str, Any]:
     """A live resource's values, with the ids of others as the program knows them."""
-    others = {id: name for id, name in ids.items() if id != one.id}
-    return {path: others.get(value, value) if isinstance(value, str) else value for path, value in one.values.items()}
+    return {
+        path: ids.get(value, value) if isinstance(value, str) and REFERS.search(path) else value
+        for path, value in one.values.items()
+    }
 
 
 def drifted(

@@ -135,7 +135,7 @@ KINDS = (
     Described("aws.ec2.Vpc", "describe_vpcs", "Vpcs", "tag", one("VpcId", "CidrBlock")),
     Described("aws.ec2.Subnet", "describe_subnets", "Subnets", "vpc-id", one(
         "SubnetId", "VpcId", "CidrBlock", "AvailabilityZone", "MapPublicIpOnLaunch")),
-    Described("aws.ec2.InternetGateway", "describe_internet_gateways", "InternetGateways", "attachment.vpc-id",
+    Described("aws.ec2.InternetGateway", "describe_internet_gateways", "InternetGateways", "tag",
               one("InternetGatewayId", vpcId=attached)),
     Described("aws.ec2.CarrierGateway", "describe_carrier_gateways", "CarrierGateways", "vpc-id",
               one("CarrierGatewayId", "VpcId")),
@@ -160,6 +160,7 @@ KINDS = (
     Described("aws.ec2.EipAssociation", "describe_addresses", "Addresses", "tag", joined_addresses),
 )  # fmt: skip
 PARAMETERS = "aws.ssm.Parameter"
+EVERY = frozenset({kind.kind for kind in KINDS} | {PARAMETERS})
 
 
 class AwsAccount:
@@ -197,8 +198,7 @@ class AwsAccount:
             found += self._parameters(environment)
         except Refused as no:
             blind[PARAMETERS] = no.said
-        kinds = {kind.kind for kind in KINDS} | {PARAMETERS}
-        return Account(tuple(found), frozenset(kinds - blind.keys()), blind, self.calls)
+        return Account(tuple(found), EVERY - blind.keys(), blind, self.calls)
 
     def _parameters(self, environment: str) -> list[Live]:
         under = [{"Key": "Path", "Option": "Recursive", "Values": [f"/turnabout/{environment}"]}]

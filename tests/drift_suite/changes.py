@@ -72,7 +72,7 @@ def cloud(chance: random.Random) -> Iterator[Change]:
         CLOUD, "add a route", ("aws.ec2.Route rtb-",), ("RouteTable network-public", "InternetGateway network-internet")
     )
     yield Change(CLOUD, "add a subnet", ("aws.ec2.Subnet subnet-",), ("Vpc network", "10.22.200.0/24"))
-    yield Change(CLOUD, "add a group", ("aws.ec2.SecurityGroup sg-",), ("Vpc network",))
+    yield Change(CLOUD, "add a group", ("aws.ec2.SecurityGroup sg-", "EgressRule sgr-"), ("Vpc network",))
     yield Change(CLOUD, "add a route table", ("aws.ec2.RouteTable rtb-",), ("Vpc network",))
     yield Change(CLOUD, "add a volume", ("aws.ebs.Volume vol-",))
     yield Change(CLOUD, "add an address", ("aws.ec2.Eip eipalloc-",))
@@ -89,7 +89,7 @@ def cloud(chance: random.Random) -> Iterator[Change]:
     attached = (f"Volume {node}-data", f"Instance {node}")
     yield Change(CLOUD, "detach a volume", (f"VolumeAttachment {node}-data",), attached)
     way = ("InternetGateway network-internet", "Vpc network")
-    yield Change(CLOUD, "detach the way to the internet", ("InternetGateway network-internet",), way)
+    yield Change(CLOUD, "detach the way to the internet", ("InternetGateway network-internet vpcId",), way)
 
 
 def store() -> Iterator[Change]:
