@@ -27,7 +27,7 @@ CLUSTER = {
     "backupEnabled": True,
     "terminationProtectionEnabled": True,
 }
-DECLARED = {
+DECLARED: dict[str, dict[str, Any]] = {
     "project:Project": {"name": "turnabout-prod", "orgId": "0", "tags": {}},
     "advancedCluster:AdvancedCluster": {**CLUSTER, "mongoDbMajorVersion": "8.0", "projectId": "project-store"},
     "customDbRole:CustomDbRole": {"roleName": "mqtt_bos", "actions": [{"action": "INSERT", "resources": []}]},
@@ -86,7 +86,7 @@ def server() -> Iterator[Listing]:
 
 def declared() -> Resources:
     keys = ("kind", "name", "inputs", "options", "secret", "place")
-    made = [
+    made: list[tuple[object, ...]] = [
         (f"mongodbatlas:index/{kind}", "store", inputs, {}, [], "infra/atlas.py:9") for kind, inputs in DECLARED.items()
     ]
     return read(dict(zip(keys, one, strict=True)) for one in made)
