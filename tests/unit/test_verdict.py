@@ -110,14 +110,14 @@ def test_a_pass_needs_eyes_that_would_have_seen_the_smallest_harm() -> None:
 
 def test_a_watch_that_was_looked_at_too_seldom_to_prove_anything_is_no_pass() -> None:
     """No look convicts alone, so two looks at the worst of candidates are no proof; a pass would be a lie."""
-    bad = steady((100, 50), (100, 0), looks=2)
+    bad = steady((1000, 500), (1000, 0), looks=2)
     found = judge(SHARE, *bad, ended=True)
     assert (found.outcome, found.why) == (
         Outcome.INCONCLUSIVE, "Errors: it was looked at 2 times only, and proof takes 3 looks.",
     )  # fmt: skip
     assert judge(SHARE, *bad, *steady((0, 0), (9, 0), looks=9), ended=True).outcome is Outcome.INCONCLUSIVE
     assert judge(SHARE, *steady((100, 50), (100, 0), looks=3), ended=True).outcome is Outcome.FAIL
-    assert judge(SHARE, *steady((100, 0), (100, 0), looks=3), ended=True).outcome is Outcome.PASS
+    assert judge(SHARE, *steady((1000, 0), (1000, 0), looks=3), ended=True).outcome is Outcome.PASS
 
 
 def test_no_events_are_no_pass() -> None:
