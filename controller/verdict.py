@@ -141,9 +141,11 @@ def at_the_end(
     if check.kind == "share" and better(evidence, 1 / terms.alpha):
         said = f"{count(evidence.canary)} against {count(evidence.control)}: it fails less often than last good"
         return Outcome.PASS, said
-    if limit is not None and evidence.looks < (needed := looks_needed(threshold)):
-        times = "once" if evidence.looks == 1 else f"{evidence.looks} times"
-        return Outcome.INCONCLUSIVE, f"{check.name}: it was looked at {times} only, and proof takes {needed} looks"
+    needed, whole = looks_needed(threshold), observe(Evidence(), evidence.canary, evidence.control)
+    if evidence.looks < needed and whole.value >= threshold:
+        times = "one look" if evidence.looks == 1 else f"{evidence.looks} looks"
+        said = f"{count(evidence.canary)} against {count(evidence.control)} on last good in {times}"
+        return Outcome.INCONCLUSIVE, f"{check.name}: {said}, and proof takes {needed}"
     wanted = max(check.smallest_harm, terms.smallest_harm)
     if limit is None or limit > wanted:
         seen = "nothing" if limit is None else f"only a rise of {percent(limit)} or more"
