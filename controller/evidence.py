@@ -68,6 +68,8 @@ class Evidence:
     waiting: float = LATE
     canary_former: tuple[float, ...] = NOTHING
     control_former: tuple[float, ...] = NOTHING
+    looks: int = 0
+    """Looks that brought events of both arms."""
 
     @property
     def value(self) -> float:
@@ -115,6 +117,8 @@ def after(
     began = ended = setting_out(evidence)
     for canary, control in strata:
         ended = observe(ended, canary, control, grid)
+        if canary.total and control.total and ended.looks == began.looks:
+            ended = replace(ended, looks=began.looks + 1)
     if ended.logs is began.logs and evidence.former_rate is None:
         return ended
     former = capped(began.canary_former, ended.canary_former, most)
@@ -147,7 +151,12 @@ def observe(evidence: Evidence, canary: Arm, control: Arm, grid: tuple[float, ..
         canary_former = against_former(canary_former, canary, rate)
         control_former = against_former(control_former, control, rate)
     counted = evidence.canary + canary, evidence.control + control
-    return Evidence(logs, *counted, rate, evidence.waiting, canary_former, control_former)
+    return Evidence(logs, *counted, rate, evidence.waiting, canary_former, control_former, evidence.looks)
+
+
+def looks_needed(threshold: float) -> int:
+    """How many looks proof takes at least, however bad they are."""
+    return math.ceil(math.log(threshold / (1 - LATE)) / ONE_LOOK)
 
 
 def sees_from(evidence: Evidence, threshold: float, certainty: float = 0.95) -> float | None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from controller import creep, outside
-from controller.evidence import FEWER, Evidence, observe, sees_from
+from controller.evidence import FEWER, Evidence, looks_needed, observe, sees_from
 from controller.model import Arm, Check, Finding, Lane, OnPath, Outcome, Verdict
 from controller.outside import Told
 from controller.weighing import WARM_UP, Judgement
@@ -125,13 +125,15 @@ def measured(
             found.append(outside.troubled(lane, check, told))
             continue
         else:
-            outcome, said = at_the_end(check, evidence, limit, terms)
+            outcome, said = at_the_end(check, evidence, limit, threshold * checks, terms)
         counts = (evidence.canary, evidence.control, evidence.value, limit)
         found.append(Finding(lane.app, check.name, check.about, outcome, said, *counts, worst))
     return found
 
 
-def at_the_end(check: Check, evidence: Evidence, limit: float | None, terms: Terms) -> tuple[Outcome, str]:
+def at_the_end(
+    check: Check, evidence: Evidence, limit: float | None, threshold: float, terms: Terms
+) -> tuple[Outcome, str]:
     if check.kind == "missing_events":
         if evidence.canary.total and evidence.control.bad:
             return Outcome.PASS, f"{check.events} as often as on last good"
@@ -139,6 +141,11 @@ def at_the_end(check: Check, evidence: Evidence, limit: float | None, terms: Ter
     if check.kind == "share" and better(evidence, 1 / terms.alpha):
         said = f"{count(evidence.canary)} against {count(evidence.control)}: it fails less often than last good"
         return Outcome.PASS, said
+    needed, whole = looks_needed(threshold), observe(Evidence(), evidence.canary, evidence.control)
+    if evidence.looks < needed and whole.value >= threshold:
+        times = "one look" if evidence.looks == 1 else f"{evidence.looks} looks"
+        said = f"{count(evidence.canary)} against {count(evidence.control)} on last good in {times}"
+        return Outcome.INCONCLUSIVE, f"{check.name}: {said}, and proof takes {needed}"
     wanted = max(check.smallest_harm, terms.smallest_harm)
     if limit is None or limit > wanted:
         seen = "nothing" if limit is None else f"only a rise of {percent(limit)} or more"

@@ -108,6 +108,18 @@ def test_a_pass_needs_eyes_that_would_have_seen_the_smallest_harm() -> None:
     assert judge(SHARE, *few, ended=True, smallest_harm=0.5).outcome is Outcome.PASS, "an environment may ask for less"
 
 
+def test_a_watch_that_was_looked_at_too_seldom_to_prove_anything_is_no_pass() -> None:
+    """No look convicts alone, so two looks at the worst of candidates are no proof; a pass would be a lie."""
+    bad = steady((1000, 500), (1000, 0), looks=2)
+    found = judge(SHARE, *bad, ended=True)
+    assert (found.outcome, found.why) == (
+        Outcome.INCONCLUSIVE, "Errors: 1,000 of 2,000 against 0 of 2,000 on last good in 2 looks, and proof takes 3.",
+    )  # fmt: skip
+    assert judge(SHARE, *bad, *steady((0, 0), (9, 0), looks=9), ended=True).outcome is Outcome.INCONCLUSIVE
+    assert judge(SHARE, *steady((100, 50), (100, 0), looks=3), ended=True).outcome is Outcome.FAIL
+    assert judge(SHARE, *steady((1000, 0), (1000, 0), looks=2), ended=True).outcome is Outcome.PASS, "nothing was bad"
+
+
 def test_no_events_are_no_pass() -> None:
     found = judge(SHARE, *[sample() for _ in range(60)], ended=True)
 
