@@ -28,7 +28,6 @@ def install(patches: Patches) -> None:
     patches.around(ElasticIPAddresses, "associate_address", lambda old: _within_the_border_group(old))
     patches.around(ElasticIPAddresses, "release_address", lambda old: _of_the_border_group(old))
     patches.put(ElasticIPAddresses, "describe_addresses", _describe_addresses)
-    patches.around(ElasticAddress, "get_filter_value", lambda old: _also_by_border_group(old))
     patches.around(InstanceBackend, "run_instances", lambda old: _with_carrier_addresses(old))
     association = vars(NetworkInterface)["association"]
     patches.put(NetworkInterface, "association", property(lambda self: _association(self, association.fget)))
@@ -133,13 +132,6 @@ def _describe_addresses(self: Any) -> ActionResult:
     for address in found:
         address.network_border_group = border_group(address)
     return ActionResult({"Addresses": [_Shown(one) if is_carriers(one.public_ip) else one for one in found]})
-
-
-def _also_by_border_group(old: Any) -> Any:
-    def value(self: Any, filter_name: str, method_name: str | None = None) -> Any:
-        return border_group(self) if filter_name == "network-border-group" else old(self, filter_name, method_name)
-
-    return value
 
 
 def _with_carrier_addresses(old: Any) -> Any:
