@@ -17,6 +17,7 @@ from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.ec2.responses.elastic_ip_addresses import ElasticIPAddresses
 
+from tests.infra.emulated import machines
 from tests.infra.emulated.patches import Patches
 from tests.infra.emulated.zones import is_wavelength, open_zones, subnet_zone, zone_of
 
@@ -24,6 +25,7 @@ CARRIER = ip_network("203.0.113.0/24")
 
 
 def install(patches: Patches) -> None:
+    machines.install(patches)  # a machine that ends gives its addresses back
     patches.around(ElasticIPAddresses, "allocate_address", lambda old: _in_a_border_group(old))
     patches.around(ElasticIPAddresses, "associate_address", lambda old: _within_the_border_group(old))
     patches.around(ElasticIPAddresses, "release_address", lambda old: _of_the_border_group(old))

@@ -18,7 +18,7 @@ from botocore.config import Config
 from moto.core.base_backend import BackendDict
 from moto.server import ThreadedMotoServer
 
-from tests.infra.emulated import addresses, gateways, machines, systems, zones
+from tests.infra.emulated import addresses, gateways, systems, zones
 from tests.infra.emulated.commands import RunCommand
 from tests.infra.emulated.patches import Patches
 
@@ -43,7 +43,6 @@ class EmulatedCloud:
         zones.install(self._patches, self._opted_in)
         addresses.install(self._patches)
         gateways.install(self._patches)
-        machines.install(self._patches)
         systems.install(self._patches, self.run_command)
         BackendDict.reset()
         self._server = ThreadedMotoServer(LOOPBACK, 0, verbose=False)
