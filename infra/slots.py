@@ -83,5 +83,5 @@ def balancer_of(slot: Slot, every: tuple[Slot, ...], fronts: Mapping[str, int], 
         servers=tuple(Server(peer.name, peer.address, peer.listens) for peer in peers),
         ready_port=slot.app.ready_port,
         ready_path=slot.app.ready_path,
-        tls=f"{slot.root}/tls" if tls and speaks_mqtt(slot) else "",
+        tls=f"{slot.root}/tls" if tls else "",
     )

@@ -17,6 +17,7 @@ from moto.ec2.models.elastic_network_interfaces import NetworkInterface
 from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.ec2.responses.elastic_ip_addresses import ElasticIPAddresses
 
+from tests.infra.emulated import machines
 from tests.infra.emulated.patches import Patches
 from tests.infra.emulated.zones import is_wavelength, open_zones, subnet_zone, zone_of
 
@@ -24,11 +25,11 @@ CARRIER = ip_network("203.0.113.0/24")
 
 
 def install(patches: Patches) -> None:
+    machines.install(patches)  # a machine that ends gives its addresses back
     patches.around(ElasticIPAddresses, "allocate_address", lambda old: _in_a_border_group(old))
     patches.around(ElasticIPAddresses, "associate_address", lambda old: _within_the_border_group(old))
     patches.around(ElasticIPAddresses, "release_address", lambda old: _of_the_border_group(old))
     patches.put(ElasticIPAddresses, "describe_addresses", _describe_addresses)
-    patches.around(ElasticAddress, "get_filter_value", lambda old: _also_by_border_group(old))
     patches.around(InstanceBackend, "run_instances", lambda old: _with_carrier_addresses(old))
     association = vars(NetworkInterface)["association"]
     patches.put(NetworkInterface, "association", property(lambda self: _association(self, association.fget)))
@@ -133,13 +134,6 @@ def _describe_addresses(self: Any) -> ActionResult:
     for address in found:
         address.network_border_group = border_group(address)
     return ActionResult({"Addresses": [_Shown(one) if is_carriers(one.public_ip) else one for one in found]})
-
-
-def _also_by_border_group(old: Any) -> Any:
-    def value(self: Any, filter_name: str, method_name: str | None = None) -> Any:
-        return border_group(self) if filter_name == "network-border-group" else old(self, filter_name, method_name)
-
-    return value
 
 
 def _with_carrier_addresses(old: Any) -> Any:
