@@ -67,8 +67,8 @@ class Follower:
                 await self._take(await self._ask())
                 if not self.is_there:
                     log("peer_reached", peer=self._peer.name)
+                    self._hub.go_on_with_all()
                 self.is_there, failures = True, 0
-                self._hub.go_on_with([each.name for each in self.logs.values()])
             except (PeerAway, KeyError, TypeError, ValueError, sqlite3.Error) as error:
                 if self.is_there or not failures:
                     log("peer_away", peer=self._peer.name, why=str(error))

@@ -49,6 +49,7 @@ class Hub:
         self.logs: dict[str, Log] = {}
         self.sessions: dict[str, Session] = {}
         self.interest_changed = Bell()
+        self._interest: list[str] | None = None  # None: to be gathered
         self.listeners = 0  # streams that want to hear of every reading in the zone
         self.copied: Callable[[int], Awaitable[None]] = _nobody_has_to
         self._gone: dict[str, Document] = {}  # what moved to other nodes, as it was
@@ -89,7 +90,7 @@ class Hub:
         for pattern in session.subscriptions:
             self._tree.add(pattern, session)
         if session.subscriptions:
-            self.interest_changed.ring()
+            self._other_interest()
         if expiry:
             await self._keep(session)
         elif former is not None or gone is not None:
@@ -173,7 +174,7 @@ class Hub:
     async def subscribe(self, session: Session, filters: Sequence[tuple[str, int]]) -> bytes:
         """The code for each filter, once they are on disk; then what is retained follows by ``give_retained``."""
         codes = bytes(self._subscribe(session, pattern, options) for pattern, options in filters)
-        self.interest_changed.ring()
+        self._other_interest()
         if session.expiry:
             await self.copied(await self._keep(session))
         return codes
@@ -210,6 +211,7 @@ class Hub:
         for pattern in filters:
             there = session.subscriptions.pop(pattern, None) is not None
             self._tree.remove(pattern, session)
+            self._interest = None
             codes.append(reasons.SUCCESS if there else reasons.NO_SUBSCRIPTION_EXISTED)
         if session.expiry:
             await self._keep(session)
@@ -217,14 +219,20 @@ class Hub:
 
     def interest(self) -> list[str]:
         """What connected clients want of the other nodes: not what comes from the far store, which tells each node."""
-        wanted = {
-            pattern
-            for session in self.sessions.values()
-            if session.outlet is not None
-            for pattern in session.subscriptions
-            if not pattern.endswith(FROM_FAR)
-        }
-        return sorted(wanted) if len(wanted) <= MAX_INTEREST else ["#"]
+        if self._interest is None:
+            wanted = {
+                pattern
+                for session in self.sessions.values()
+                if session.outlet is not None
+                for pattern in session.subscriptions
+                if not pattern.endswith(FROM_FAR)
+            }
+            self._interest = sorted(wanted) if len(wanted) <= MAX_INTEREST else ["#"]
+        return self._interest
+
+    def _other_interest(self) -> None:
+        self._interest = None
+        self.interest_changed.ring()
 
     # -- messages ----------------------------------------------------------------------------------------------
 
@@ -244,11 +252,10 @@ class Hub:
             if session.places.get(name, 0) < 0:
                 session.places[name] = place
 
-    def go_on_with(self, names: Sequence[str]) -> None:
-        """These logs can be read again."""
+    def go_on_with_all(self) -> None:
+        """A log that could not be read may be there again."""
         for session in self.sessions.values():
-            if any(name in session.places for name in names):
-                self.go_on(session)
+            self.go_on(session)
 
     def acknowledged(self, session: Session, packet_id: int) -> None:
         session.acknowledged(packet_id)
@@ -286,6 +293,7 @@ class Hub:
         """Write what sessions acknowledged, now and then; forget sessions whose time is over."""
         while True:
             await asyncio.sleep(KEEP_EVERY_SECONDS)
+            self.go_on_with_all()
             over = [session.client for session in self.sessions.values() if session.is_over(_now())]
             over += [client for client, document in self._gone.items() if from_document(document).is_over(_now())]
             for client in over:
@@ -312,6 +320,7 @@ class Hub:
         return {name: source.head for name, source in self.logs.items()}
 
     def _leave_tree(self, session: Session) -> None:
+        self._interest = None
         for pattern in session.subscriptions:
             self._tree.remove(pattern, session)
 

@@ -42,8 +42,7 @@ class Peering:
                 return {"readings": self._reader.rows(int(query["after"]), int(query["limit"]), query.get("device"))}
             case "retained":
                 filters = json.loads(query["filters"])
-                kept = [m for m in self._reader.retained() if any(matches(pattern, m.topic) for pattern in filters)]
-                return {"retained": [message.as_json() for message in kept]}
+                return {"retained": [message.as_json() for message in self._reader.retained(filters)]}
             case "claim":
                 return {"session": await self._hub.give_up(query["client"], query["node"], clean=query["clean"] == "1")}
             case "feed":

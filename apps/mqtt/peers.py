@@ -27,6 +27,10 @@ def password(mongo_uri: str, zone: str) -> str:
     return blake2b(f"peers of {zone}".encode(), key=blake2b(mongo_uri.encode()).digest(), digest_size=16).hexdigest()
 
 
+class PeerFailed(PeerAway):
+    """It answered, and not with what was asked for: it is there, and the next question may fare better."""
+
+
 class Peer:
     def __init__(self, name: str, host: str, port: int, word: str) -> None:
         self.name = name
@@ -40,6 +44,8 @@ class Peer:
             raise PeerAway(f"{self.name} did not answer a moment ago")
         try:
             return await self.get(path, query, seconds)
+        except PeerFailed:
+            raise
         except PeerAway:
             self._away_until = time.monotonic() + AWAY_SECONDS
             raise
@@ -73,7 +79,7 @@ class Peer:
             body = await reader.readexactly(length)
             done = headers.get("connection") == "keep-alive" and len(self._idle) < IDLE_CONNECTIONS
             if lines[0].split(" ")[1] != "200":
-                raise ValueError(f"{lines[0]}: {body[:200]!r}")
+                raise PeerFailed(f"{self.name} answers {lines[0]}: {body[:200]!r}")
             return json.loads(body)
         finally:
             if done:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from apps.mqtt.layout import FILE
 from apps.mqtt.message import Message
+from apps.mqtt.topics import matches
 
 PAGE = "SELECT n, id, device, epoch, seq, reading, ts, rts FROM readings WHERE n > ? ORDER BY n LIMIT ?"
 PAGE_OF_DEVICE = (
@@ -122,9 +125,19 @@ class Reader:
         topic = f"f/{self.zone()}/{device}/t"
         return Message(n, topic, payload, 1 if qos is None else qos, device, False, properties or b"", expires, rts)
 
-    def retained(self) -> list[Message]:
-        query = "SELECT topic, payload, qos, publisher, properties, expires, rts FROM retained"
-        return [Message(0, t, p, qos, who, True, *more) for t, p, qos, who, *more in self._db.execute(query)]
+    def retained(self, filters: Sequence[str] = ("#",)) -> list[Message]:
+        """Of every topic that one of the filters matches; also what was put an end to, with an empty payload."""
+        found = {message.topic: message for pattern in filters for message in self._retained(pattern)}
+        return list(found.values())
+
+    def _retained(self, pattern: str) -> list[Message]:
+        start = re.split("[+#]", pattern, maxsplit=1)[0]  # up to the first wildcard the topics stand side by side
+        query = (
+            "SELECT topic, payload, qos, publisher, properties, expires, rts FROM retained "
+            "WHERE topic BETWEEN ? AND ? || char(1114111)"
+        )
+        rows = self._db.execute(query, (start, start))
+        return [Message(0, t, p, qos, who, True, *more) for t, p, qos, who, *more in rows if matches(pattern, t)]
 
     def mark(self, name: str) -> int:
         row = self._db.execute("SELECT value FROM marks WHERE name = ?", (name,)).fetchone()

@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS heads (node TEXT PRIMARY KEY, document TEXT NOT NULL)
 """
 
 Document = dict[str, Any]
+Row = tuple[str, int, str | None]
 
 
 def _nobody_listens() -> None:
@@ -41,7 +42,10 @@ class SessionStore:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")
         self._db.executescript(SCHEMA)
+        self._reading = sqlite3.connect(data / FILE, isolation_level=None)  # never waits for a write
         self._thread = ThreadPoolExecutor(1, "sessions")
+        self._waiting: list[tuple[list[Row], asyncio.Future[None]]] = []
+        self._flushing: asyncio.Task[None] | None = None
         (self.change,) = self._db.execute("SELECT coalesce(max(change), 0) FROM sessions").fetchone()
         self.on_change: Callable[[], None] = _nobody_listens
 
@@ -60,14 +64,32 @@ class SessionStore:
         """Durable when it returns: the number of the last change. None as document: there is no such session now."""
         if not documents:
             return self.change
-        rows = []
+        rows: list[Row] = []
         for client, document in documents:
             self.change += 1
             rows.append((client, self.change, None if document is None else json.dumps(document)))
         change: int = self.change
-        await self._write("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)", rows)
-        self.on_change()
+        waiting = asyncio.get_running_loop().create_future()
+        self._waiting.append((rows, waiting))
+        if self._flushing is None or self._flushing.done():
+            self._flushing = asyncio.create_task(self._flush())
+        await waiting
         return change
+
+    async def _flush(self) -> None:
+        """Write what has gathered, in one transaction, until nothing is left: a whole zone reconnects at once."""
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            failure: sqlite3.Error | None = None
+            try:
+                rows = [row for some, _ in batch for row in some]
+                await self._write("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)", rows)
+            except sqlite3.Error as error:
+                failure = error
+            for _, waiting in batch:
+                if not waiting.done():
+                    waiting.set_exception(failure) if failure else waiting.set_result(None)
+            self.on_change()
 
     async def keep_copies(self, node: str, changes: Sequence[tuple[str, Document | None]], head: Document) -> None:
         """What a peer said of its sessions, and where it stood when it said so."""
@@ -82,11 +104,9 @@ class SessionStore:
             return []
         query = "SELECT change, client, document FROM sessions WHERE change > ? ORDER BY change LIMIT ?"
         return [
-            (n, client, document and json.loads(document)) for n, client, document in self._rows(query, change, limit)
+            (n, client, document and json.loads(document))
+            for n, client, document in self._reading.execute(query, (change, limit))
         ]
-
-    def _rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        return self._thread.submit(lambda: self._db.execute(query, values).fetchall()).result()
 
     async def _write(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         if not rows:
@@ -109,4 +129,5 @@ class SessionStore:
 
     def close(self) -> None:
         self._thread.shutdown()
+        self._reading.close()
         self._db.close()

@@ -279,6 +279,18 @@ def test_a_session_is_one_line_at_its_start_and_one_at_its_end(zone: Zone) -> No
     assert end[5:] == ["--", "d_007", "end", ""]
 
 
+def test_a_client_of_mqtt_5_has_the_same_home_as_one_of_3_1_1(zone: Zone) -> None:
+    zone.connect("d007").close()
+    home = zone.line()[2]
+    zone.line()
+    name, expiry = b"\0\4d007", b"\5\x11\0\0\1\x2c"  # a property stands before the client id
+    body = b"\0\4MQTT\5\0\0\x3c" + expiry + name
+    with socket.create_connection(("127.0.0.1", zone.mqtt), 5) as session:
+        session.sendall(bytes((0x10, len(body))) + body)
+        start = zone.line()
+    assert (start[2], start[6]) == (home, "d007")
+
+
 def test_what_is_not_mqtt_reaches_no_server(zone: Zone) -> None:
     with socket.create_connection(("127.0.0.1", zone.mqtt), 5) as stranger:
         stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from apps.mqtt.packets import PingReq, PubAck, Publish, Unsubscribe, Will, encode, puback
+from apps.mqtt.packets import PingReq, PubAck, Publish, Subscribe, Unsubscribe, Will, encode, puback
 from apps.mqtt.tests.device import Device, numbered
 from apps.mqtt.tests.running import Edge, until
 
@@ -282,3 +282,21 @@ def test_one_that_is_too_fast_is_read_more_slowly_and_loses_nothing(new_edge: Ca
     assert other.receive(4) == puback(1)
     assert len(fast.receive(600)) == 600
     assert time.monotonic() - began >= 1.5  # 50 at once and 100 at fifty a second
+
+
+def test_a_zone_that_reconnects_at_once_is_served_and_finds_its_sessions(edge: Edge) -> None:
+    names = [f"d{number}" for number in range(300)]
+    devices = [Device(edge.mqtt, name, clean=False) for name in names]
+    for device in devices:
+        device.opened()
+        device.send(encode(Subscribe(1, ((device.topic[:-1] + "#", 1),))))
+    assert all(device.packet() == (0x90, b"\0\1\1") for device in devices)
+    edge.kill()
+    edge.start()
+    devices = [Device(edge.mqtt, name, clean=False) for name in names]
+    assert all(device.opened()[0] for device in devices)
+    for device in devices:
+        device.publish(numbered(1))
+        assert device.receive(4) == puback(1)
+        assert device.delivered().payload == numbered(1)  # its own topic is among what it hears
+    assert edge.metrics()["connected"] == 300

@@ -75,6 +75,7 @@ def test_any_node_knows_the_newest_reading_of_every_device(two: Two) -> None:
     publish(first, "d1", numbered(1, 10), numbered(2, 20))
     publish(second, "d2", numbered(1, 30))
     publish(second, "d1", numbered(3, 40))  # it has moved
+    publish(first, "d1", numbered(0, 99))  # sent late: not the newest, though it came last
     for edge in two:
         for name, reading in (("d1", 40), ("d2", 30)):
             status, latest = edge.get(f"/v1/devices/{name}/latest")
