@@ -10,7 +10,7 @@ import os
 import runpy
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -67,7 +67,7 @@ class Stack:
         except Failed:
             if not only_protected(complaints(events)):
                 raise
-        return [step for step in planned(events) if step.in_cloud]
+        return in_order(planned(events))
 
     def up(self, allowed: int, unprotected: Collection[str] = (), told: Told = lambda step: None) -> list[Step]:
         """Do it, unless the guard says no (NotAllowed). ``told`` hears of each step when it is done."""
@@ -96,7 +96,7 @@ class Stack:
         with self._failing(events):
             call = self._stack.refresh if adopt else self._stack.preview_refresh
             call(on_event=events.append)
-        return [step for step in map(done, events) if step is not None and step.in_cloud]
+        return in_order(step for step in map(done, events) if step is not None)
 
     def _unfinished(self) -> list[Step]:
         """What a run that was killed had begun to make: nobody wrote down whether it is there."""
@@ -152,6 +152,11 @@ def planned(events: list[EngineEvent]) -> list[Step]:
             if known is None or known.deed in ("same", "create"):
                 steps[step.urn] = step
     return [*steps.values()]
+
+
+def in_order(steps: Iterable[Step]) -> list[Step]:
+    """What exists in a cloud, by name: the engine's own order is another each time."""
+    return sorted((step for step in steps if step.in_cloud), key=lambda step: (step.name, step.kind))
 
 
 def done(event: EngineEvent) -> Step | None:
