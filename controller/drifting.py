@@ -8,23 +8,28 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from controller.drift import alignment, explaining
+from controller.drift import alignment, explaining, live
 from controller.drift.explaining import NotDeclared, Side
 from controller.drift.finding import (
     Coverage,
+    Finding,
     Kind,
     Part,
     Report,
     Waiver,
+    counted,
     ordered,
     unseen,
 )
 from controller.drift.remembering import Record, read, remember, written
 from controller.drift.waiving import laid_on
 from controller.errors import Refused, Trouble, Unreachable
+from controller.observers import atlas, aws
+from controller.observers.aws import AwsAccount, clients
 from controller.observers.program import Programs
 from controller.site import Site
 from controller.siting import Wanted, sited, unsited
@@ -59,21 +64,25 @@ def look(wanted: Wanted) -> Report:
 
 
 def looks(wanted: Wanted) -> Iterator[Part]:
-    if Kind.ALIGNMENT in wanted.kinds:
-        yield from aligned(wanted)
+    if {Kind.ALIGNMENT, Kind.LIVE, Kind.UNMANAGED} & {*wanted.kinds}:
+        yield from declared(wanted)
     yield from sited(wanted, wanted.site) if wanted.site else unsited(wanted)
 
 
 # ---- alignment ----------------------------------------------------------------------------------------------------
 
 
-def aligned(wanted: Wanted) -> Iterator[Part]:
-    """Each pair compared and explained, and each program asked whether it goes by names."""
+def declared(wanted: Wanted) -> Iterator[Part]:
+    """What programs declare: each pair compared and explained, and each environment held against its cloud."""
     for name in wanted.environments:
         from_folder(wanted.folder, name)  # whatever is wrong in a file is said with every complaint
     sides = {name: Side(as_written(wanted.folder, name), str(wanted.checkout)) for name in wanted.environments}
     in_cloud = {name for name, side in sides.items() if "infra" in side.written.table}
     with Programs() as programs:
+        if {Kind.LIVE, Kind.UNMANAGED} & {*wanted.kinds}:
+            yield from (in_the_cloud(sides[name], programs, wanted) for name in wanted.environments if name in in_cloud)
+        if Kind.ALIGNMENT not in wanted.kinds:
+            return
         pairs = [pair for pair in wanted.pairs if {*pair} <= in_cloud]
         parts = {pair: compared(sides[pair[0]], sides[pair[1]], programs) for pair in pairs}
         yield from parts.values()
@@ -100,6 +109,60 @@ def by_name(side: Side, programs: Programs) -> Part:
         return Part((unseen(Kind.ALIGNMENT, (side.name,), f"{str(no).rstrip('.')}."),))
     coverage = {side.name: Coverage(len(resources))}
     return Part(tuple(alignment.named(side, resources, found)), frozenset({(Kind.ALIGNMENT, side.name)}), coverage)
+
+
+# ---- live and unmanaged -------------------------------------------------------------------------------------------
+
+
+def in_the_cloud(side: Side, programs: Programs, wanted: Wanted) -> Part:
+    """What an environment declares against what AWS has. Kinds that nobody here can describe are not looked at."""
+    kinds = tuple(kind for kind in (Kind.LIVE, Kind.UNMANAGED) if kind in wanted.kinds)
+    infra = from_folder(wanted.folder, side.name).infra
+    assert infra is not None
+    try:
+        (answer,) = programs.declare([side.ask(side.name)])
+        resources = explaining.declared(side, answer)
+    except (NotDeclared, Trouble) as no:
+        return Part(tuple(unseen(kind, (side.name,), f"{str(no).rstrip('.')}.") for kind in kinds))
+    account = both(
+        asked(lambda: AwsAccount(clients(infra.region)).look(side.name), aws.EVERY),
+        asked(lambda: atlas.project().look(side.name), atlas.KINDS),
+    )
+    if not account.kinds:
+        why = " ".join(dict.fromkeys(account.blind.values()))
+        return Part(tuple(unseen(kind, (side.name,), why) for kind in kinds))
+    compared = live.compare(side.name, resources, account)
+    found = [one for one in compared.findings if one.kind in kinds]
+    found += blind(side.name, account, {one.kind for one in resources.values()})
+    coverage = {side.name: Coverage(len(resources), compared.live, compared.managed, account.calls)}
+    return Part(tuple(found), frozenset((kind, side.name) for kind in kinds), coverage)
+
+
+def asked(look: Callable[[], live.Account], kinds: Iterable[str]) -> live.Account:
+    """What a cloud has; where it could not be asked, all its kinds are blind."""
+    try:
+        return look()
+    except Trouble as no:
+        return live.Account((), frozenset(), dict.fromkeys(kinds, str(no)))
+
+
+def both(one: live.Account, other: live.Account) -> live.Account:
+    found, kinds = (*one.found, *other.found), one.kinds | other.kinds
+    return live.Account(found, kinds, {**one.blind, **other.blind}, one.calls + other.calls)
+
+
+def blind(name: str, account: live.Account, kinds: set[str]) -> Iterator[Finding]:
+    """What could not be looked at: what the account may not see, and what nobody here can describe."""
+    if account.blind:
+        reasons = {why: [kind for kind, each in account.blind.items() if each == why] for why in account.blind.values()}
+        said = " ".join(f"{', '.join(blinded)}: {why}" for why, blinded in reasons.items())
+        yield unseen(Kind.LIVE, (name,), f"Not everything could be seen. {said}")
+    others = sorted(kinds - account.kinds - account.blind.keys())
+    if others:
+        many = counted(len(others), "kind")
+        why = f"{many} of declared resources cannot be described here yet: {', '.join(others)}."
+        part = unseen(Kind.LIVE, (name,), why, f"pulumi refresh --stack {name} --preview-only")
+        yield replace(part, about=f"{name} other kinds", what=f"{many} of {name}'s resources were not looked at")
 
 
 # ---- waivers, and the record --------------------------------------------------------------------------------------

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from apps.mqtt.access import Access
+from apps.mqtt.alerts import Alerts
 from apps.mqtt.bell import Bell
 from apps.mqtt.config import Config
+from apps.mqtt.down_store import DownReader
+from apps.mqtt.downlink import Downlink
 from apps.mqtt.follow import Follower
 from apps.mqtt.homes import Homes
 from apps.mqtt.http_server import HttpServer
@@ -25,7 +28,7 @@ from apps.mqtt.session_store import SessionStore
 from apps.mqtt.store import Store, Tally
 from apps.mqtt.stream import Streams
 from apps.mqtt.supervise import Forwarder
-from apps.mqtt.web import Web, refuse
+from apps.mqtt.web import Sources, Web, refuse
 from apps.mqtt.zone_reads import ZoneReads
 
 
@@ -37,6 +40,8 @@ class Application:
     forwarder: Forwarder
     server: HttpServer
     followers: tuple[Follower, ...]
+    downlink: Downlink
+    alerts: Alerts
 
     def work(self) -> list[Coroutine[Any, Any, None]]:
         """What never ends by itself; committing comes first, and is the last to be stopped."""
@@ -46,6 +51,8 @@ class Application:
             self.ingest.heed_denials(),
             self.hub.keep_for_ever(),
             self.forwarder.keep_running(),
+            self.downlink.publish_for_ever(),
+            self.alerts.listen_for_silence(),
             *(follower.follow_for_ever() for follower in self.followers),
         ]
 
@@ -61,7 +68,6 @@ def assemble(config: Config, config_file: Path, store: Store) -> Application:
         hub.add_log(own)
     heads = sessions.load_heads()
     followers = tuple(Follower(node, peer, hub, sessions, bell, heads.get(peer.name, {})) for peer in peers.values())
-    forwarder = Forwarder(config_file)
     progress = ProgressReader(config.data)
 
     def committed(tally: Tally) -> None:
@@ -69,13 +75,26 @@ def assemble(config: Config, config_file: Path, store: Store) -> Application:
         hub.published(f"{node}/messages", tally.messages)
         bell.ring()
         forwarder.wake()
+        alerts.look(tally.kept)
 
+    # A deferred look-up, because each of the two needs the other.
+    forwarder = Forwarder(config_file, lambda: downlink.news.ring())
     ingest = Ingest(config, store, access, hub, committed, lambda: progress.read().cursor)
+    zone_reads = ZoneReads(node, peers, reader.rows)
+    alerts = Alerts(
+        config.zone, config.settings.rules, ingest.publish,
+        zone_reads.heard_elsewhere, reader.retained(), reader.newest(),
+    )  # fmt: skip
+    down = DownReader(config.data)
+    downlink = Downlink(config.zone, down, reader.mark("far"), ingest.publish)
     peering = Peering(node, hub, reader, sessions, bell)
     hub.copied = peering.copied
     sessions.on_change = bell.ring
     web = Web(
-        ingest, reader, progress, forwarder.state, ZoneReads(node, peers, reader.rows),
-        Streams(node, reader, hub, peers, bell), peering, word, followers,
+        Sources(
+            ingest, reader, progress, forwarder.state, down, alerts, zone_reads,
+            Streams(node, reader, hub, peers, bell), peering, followers, word,
+        )
     )  # fmt: skip
-    return Application(ingest, hub, sessions, forwarder, HttpServer(web.respond, refuse, config.release), followers)
+    server = HttpServer(web.respond, refuse, config.release)
+    return Application(ingest, hub, sessions, forwarder, server, followers, downlink, alerts)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from apps.mqtt.rules import BadRule, Rule, parse
+
 ZONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 
 
@@ -31,6 +33,7 @@ class Settings:
     max_store_bytes: int = 0  # near it, readings that are far go early; 0: as much as the disk holds
     session_seconds: int = 604_800  # how long a session outlives its connection, at most; never over the retention
     watchers: str = "watch-*"  # client ids that may subscribe to the whole zone; patterns, separated by spaces
+    rules: tuple[Rule, ...] = ()  # a list of tables: see ``rules``
     forward_batch: int = 5_000  # documents in one write to the far store, at most
 
 
@@ -102,6 +105,12 @@ def _settings(parsed: Any, path: Path) -> Settings:
         if field.name not in table:
             continue
         value = table[field.name]
+        if field.name == "rules":
+            try:
+                chosen["rules"] = parse(value)
+            except BadRule as error:
+                raise BadConfig(f'{path}: "settings.rules" cannot be used: {error}.') from None
+            continue
         if isinstance(field.default, str):
             if not isinstance(value, str):
                 raise BadConfig(f'{path}: "settings.{field.name}" is {value!r}; it must be a text.')

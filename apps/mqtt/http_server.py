@@ -98,6 +98,9 @@ class HttpServer:
                 pass
         except (ConnectionError, TimeoutError, asyncio.IncompleteReadError):
             pass  # the client went away, or never finished its request
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
         finally:
             self._tasks.discard(task)
             writer.close()

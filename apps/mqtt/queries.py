@@ -82,6 +82,11 @@ class Reader:
         row = self._db.execute(query, (device,)).fetchone()
         return None if row is None else Latest(*row)
 
+    def newest(self) -> list[Latest]:
+        """Of every device."""
+        query = "SELECT device, epoch, seq, reading, ts, rts FROM latest"
+        return [Latest(*row) for row in self._db.execute(query)]
+
     def page(self, after: int, limit: int, device: str | None = None) -> list[Row]:
         if device is None:
             rows = self._db.execute(PAGE, (after, limit))

@@ -21,7 +21,7 @@ from apps.mqtt.zone_reads import BadPlace
 MAX_STREAMS = 200
 PAGE = 200
 BEAT_SECONDS = 2.0  # a comment, when nothing happens: balancers close what is silent for longer
-ALERT = "/alert"  # the last level of an alert's topic
+ALERT = "/alert/"  # in the topic of an alert, and of nothing else
 
 Place = tuple[int, int]  # in a node's readings, in its messages
 
@@ -84,7 +84,7 @@ class Streams:
         messages, upto = await self._messages(node, m)
         for message in messages:
             places[node] = (n, message.n)
-            if device in (None, message.topic.split("/")[-2]):
+            if device in (None, message.topic.split("/")[2]):
                 yield _event("alert", places, json.loads(message.payload))
         places[node] = (n, max(m, upto))
 
@@ -110,8 +110,8 @@ class Streams:
         if node == self._node:
             found = self._reader.published("messages", after, PAGE)
             upto = found[-1].n if len(found) == PAGE else head
-            return [message for message in found if message.topic.endswith(ALERT)], upto
-        query = {"messages": after, "filters": json.dumps(["f/+/+/alert"]), "wait": 0}
+            return [message for message in found if ALERT in message.topic], upto
+        query = {"messages": after, "filters": json.dumps(["f/+/+/alert/+"]), "wait": 0}
         try:
             answer = (await self._peers[node].ask("/peer/feed", query))["messages"]
         except PeerAway:

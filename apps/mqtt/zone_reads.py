@@ -42,6 +42,11 @@ class ZoneReads:
             newest = row if newest is None or _is_newer(row, newest) else newest
         return newest, missing
 
+    async def heard_elsewhere(self, device: str) -> tuple[int | None, bool]:
+        """When a peer took the newest reading that peers have of a device, and whether all of them answered."""
+        newest, missing = await self.latest(device, None)
+        return (None if newest is None else int(newest["rts"])), not missing
+
     async def readings(self, place: str, limit: int, device: str | None) -> tuple[list[Row], str | int, list[str]]:
         """Rows after a place, the next place, and the nodes that did not answer. Raises BadPlace."""
         places = parse_place(place, self._node)

@@ -20,7 +20,16 @@ from pulumi.automation.events import EngineEvent, StepEventMetadata
 
 from infra.engine.binary import find
 from infra.engine.steps import ENGINES, Step, look
-from infra.engine.trouble import SAFE, Complaint, Failed, Interrupted, missing_atlas, sentence
+from infra.engine.trouble import (
+    SAFE,
+    Complaint,
+    Failed,
+    Interrupted,
+    missing_atlas,
+    only_protected,
+    sentence,
+    unfinished,
+)
 
 PROJECT = "turnabout"
 Told = Callable[[Step], None]
@@ -49,19 +58,21 @@ class Stack:
         runpy.run_path(str(self.house / "infra" / "__main__.py"), run_name="__main__")
 
     def preview(self) -> list[Step]:
-        """What ``up`` would do, with what was changed by hand. A step may be one that the engine refuses."""
+        """What ``up`` would do, with what was changed by hand, and with what the engine refuses as protected."""
         self._need_atlas()
         events: list[EngineEvent] = []
         try:
             with self._failing(events):
                 self._stack.preview(refresh=True, on_event=events.append)
         except Failed:
-            if not any(step.protected and step.deed == "delete" for step in planned(events)):
+            if not only_protected(complaints(events)):
                 raise
         return [step for step in planned(events) if step.in_cloud]
 
     def up(self, allowed: int, unprotected: Collection[str] = (), told: Told = lambda step: None) -> list[Step]:
         """Do it, unless the guard says no (NotAllowed). ``told`` hears of each step when it is done."""
+        if left := self._unfinished():
+            raise Failed(unfinished(self.environment, left))
         steps = self.preview()
         look(self.environment, steps, allowed, unprotected)
         for step in steps:
@@ -86,6 +97,12 @@ class Stack:
             call = self._stack.refresh if adopt else self._stack.preview_refresh
             call(on_event=events.append)
         return [step for step in map(done, events) if step is not None and step.in_cloud]
+
+    def _unfinished(self) -> list[Step]:
+        """What a run that was killed had begun to make: nobody wrote down whether it is there."""
+        with self._failing([]):
+            pending = (self._stack.export_stack().deployment or {}).get("pending_operations") or ()
+        return [Step("create", one["resource"]["urn"]) for one in pending if one["type"] == "creating"]
 
     def _command(self, *args: str) -> None:
         workspace = self._stack.workspace

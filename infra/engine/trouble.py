@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from infra.engine.steps import Step
+
 
 class Failed(Exception):
     """The engine did not do what it was asked; the message says why, what stands, and what to do."""
@@ -36,8 +38,8 @@ KNOWN: tuple[tuple[str, str], ...] = (
     ),
     (
         r"currently locked",
-        "Somebody else is working on {environment}, or a run of it was killed. When nobody is: `pulumi cancel --stack "
-        "{environment} --yes`, and then again.",
+        "Somebody else is working on {environment}, or a run of it was killed. When nobody is: `pulumi cancel --yes "
+        "--stack {environment}`, and then again.",
     ),
     (
         r"incorrect passphrase",
@@ -76,6 +78,16 @@ KNOWN: tuple[tuple[str, str], ...] = (
 )
 
 
+EMPTY = ("update failed", "preview failed", "refresh failed", "")
+"""What the engine adds when it has said everything."""
+
+
+def only_protected(complaints: Iterable[Complaint]) -> bool:
+    """Whether all that the engine has against a plan is that it deletes what is protected: our guard says that."""
+    said = [complaint.text for complaint in complaints if complaint.text.strip() not in EMPTY]
+    return bool(said) and all("protected" in text for text in said)
+
+
 def missing_atlas(surroundings: Iterable[str]) -> str | None:
     """The sentence for an Atlas service account that is not set at all, which the engine would find out only midway."""
     wanted = ("MONGODB_ATLAS_CLIENT_ID", "MONGODB_ATLAS_CLIENT_SECRET")
@@ -86,12 +98,23 @@ def missing_atlas(surroundings: Iterable[str]) -> str | None:
     return f"{' and '.join(absent)} {are} not set: the service account of Atlas's organisation. Nothing was changed."
 
 
+def unfinished(environment: str, left: Iterable[Step]) -> str:
+    """The sentence for what another run has begun to make and not ended."""
+    what = ", ".join(f"{step.name} ({step.kind})" for step in left)
+    return (
+        f"{environment}: a run is making {what}, or was killed while it did. If it was killed: `pulumi cancel --yes "
+        f"--stack {environment}`; look in the cloud and delete what is there of it, because that was not written down "
+        f"and would be made twice; then `pulumi refresh --clear-pending-creates --yes --stack {environment}`, and this "
+        "again. Nothing was changed."
+    )
+
+
 def sentence(environment: str, complaints: Iterable[Complaint]) -> str:
     """Why it failed: every complaint once, those that we know in our words."""
     said: dict[str, list[str]] = {}
     for complaint in complaints:
         text = complaint.text.strip().removeprefix("an unhandled error occurred: ").strip()
-        if text not in ("update failed", "preview failed", "refresh failed", ""):
+        if text not in EMPTY:
             said.setdefault(_known(environment, text) or text, []).append(complaint.name)
     lines = []
     for text, names in said.items():

@@ -7,6 +7,7 @@ States are kept in a folder, secrets behind a passphrase.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -182,6 +183,7 @@ class Account:
 def open_account(folder: Path) -> Iterator[Account]:
     """An account with the Wavelength zones of us-east-1 opened, and nothing in it. Raises NoEngine."""
     find(HOUSE)
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each request drowns what failed
     with EmulatedCloud(opted_in=("us-east-1-wl1",)) as aws, AdminApi() as atlas:
         provider = Provider(Cloud(aws.client, AtlasClient(atlas.url, atlas.client, atlas.secret)))
         with attached(provider) as attach:

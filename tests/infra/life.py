@@ -30,6 +30,8 @@ class Life:
     state: str
     """The state as it is kept on disk."""
     outputs: Outputs
+    shrunk: Ran | None
+    """A preview of prod with a zone less, while it is protected."""
     refused: Ran | None
     destroyed: Ran
     left: tuple[str, ...]
@@ -59,6 +61,7 @@ def live(account: Account, environment: str) -> Life:
     told = account.pulumi("stack", "output", "outputs", "--show-secrets", "--stack", environment)
     assert told.code == 0, told.err
     state = account.kept(environment)
+    shrunk = shrink(account, environment)
     refused, destroyed = end(account, environment)
     return Life(
         environment=environment,
@@ -71,11 +74,25 @@ def live(account: Account, environment: str) -> Life:
         there=len(there),
         state=state,
         outputs=from_json(told.out),
+        shrunk=shrunk,
         refused=refused,
         destroyed=destroyed,
         left=tuple(account.there(resources)),
         after=len(account.state(environment)),
     )
+
+
+def shrink(account: Account, environment: str) -> Ran | None:
+    """What would happen if DFW were taken out of an environment that has it."""
+    smaller = {
+        'zones = ["BOS", "DFW"]': 'zones = ["BOS"]',
+        "waves = [{ BOS = 1 }, { BOS = 1, DFW = 1 }]": "waves = [{ BOS = 1 }]",
+        'DFW = { us-east-1-wl1-dfw-wlz-1 = "10.22.17.0/24" }\n': "",
+    }
+    if "DFW" not in (account.house / "environments" / f"{environment}.toml").read_text():
+        return None
+    with account.edited(environment, smaller):
+        return account.turnabout("up", environment)
 
 
 def end(account: Account, environment: str) -> tuple[Ran | None, Ran]:

@@ -128,12 +128,12 @@ def test_a_release_that_answers_later_than_last_good_did_goes_back(small: Small)
     place = small.places["leaks"]
     rollout = place.until(place.change("Think twice", SLOW, WAITING), Phase.REVERTED, seconds=90)
     said = re.match(
-        r"/items/\*, an existing path, were slower than last good's slowest twentieth for (\d+\.\d) % of calls on the "
-        r"candidate and (\d+\.\d) % on last good \(",
+        r"Requests were slower than last good's slowest twentieth for (\d+\.\d) % of calls on the candidate and "
+        r"(\d+\.\d) % on last good \(",
         rollout.why,
     )
     assert said, rollout.why
-    assert float(said[1]) > 50 > float(said[2])
+    assert float(said[1]) > 2 * float(said[2])
     assert back(place, rollout)
 
 
@@ -186,20 +186,26 @@ def test_a_fleet_that_nobody_uses_is_no_pass_and_synthetic_users_make_it_one(sma
     promoted = helped.until(helped.change("Be brief", toy.good("brief")), Phase.PROMOTED, seconds=60)
     assert promoted.why.startswith("Every node runs it. No check found harm in 4 s; harm from ")
 
-    quiet = asks.until(asks.change("Be briefer", toy.good("briefer")), Phase.HELD, seconds=60)
+    quiet = held_twice(asks, asks.change("Be briefer", toy.good("briefer")))
     assert re.fullmatch(
         r"The watch ended without a clear PASS\. Errors: \d events on the canary would have shown nothing, "
         r"and 40\.0 % must be visible\.",
         quiet.why,
     ), quiet.why
-    again = asks.reaches(quiet.number + 1, Phase.HELD, seconds=90)
-    assert again.attempt == 2, "tried once more, and then a person is asked"
-    assert asks.turnabout("status", "asks")[0] == 3
-    assert not asks.chronicle.read().standing.quarantine.keys() & {again.lanes[0].candidate.digest}
+    assert asks.turnabout("status", "asks")[0] == 3, "it was tried once more, and now a person is asked"
+    assert quiet.lanes[0].candidate.digest not in asks.chronicle.read().standing.quarantine
     assert told(asks, quiet) == [
         "Toy is asked 0.2 times a second by the controller: what came so far would show nothing in errors by the end "
         "of the watch, and 40.0 % must be visible; even so it would show nothing."
     ]
+
+
+def held_twice(place: Place, commit: str) -> Rollout:
+    def look() -> Rollout | None:
+        seen = place.rollout(commit)
+        return seen if seen is not None and (seen.phase, seen.attempt) == (Phase.HELD, 2) else None
+
+    return wait(f"{commit[:7]} is held a second time", look, 120)
 
 
 def told(place: Place, rollout: Rollout) -> list[str]:
@@ -215,7 +221,7 @@ def test_the_controller_asks_a_fleet_that_nobody_uses_itself_until_the_harm_coul
     place = small.places["raised"]
     rollout = place.until(place.change("Be brief", toy.good("brief")), Phase.PROMOTED, seconds=60)
     assert rollout.why.startswith("Every node runs it. No check found harm in 14 s; harm from ")
-    (said,) = told(place, rollout)
+    said, *_ = told(place, rollout)
     assert re.fullmatch(
         r"Toy is asked \d+ times a second by the controller: what came so far would show nothing in errors by the end "
         r"of the watch, and 40\.0 % must be visible\.",

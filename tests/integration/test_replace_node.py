@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from controller import assemble
+from controller.errors import Unreachable
 from controller.model import Phase
 from infra.local.servers import ServerMissing, find_git_daemon, find_haproxy
 from tests.integration import toy
@@ -99,10 +101,17 @@ def keeper(place: Place, name: str) -> int:
 
 
 def in_order(place: Place) -> bool:
-    """Nothing is held, every node serves, and every balancer sends to it."""
-    return place.chronicle.read().standing.hold is None and all(
-        app["running"] == app["good"] and app["ready"] for app in map(place.node, place.nodes)
-    )
+    """Nothing is held, every node serves, and every balancer sends to all of its zone, under nobody's lease."""
+    fleet = assemble.fleet(place.site, "one")
+    try:
+        views = [fleet.observe(name).view for name in place.nodes]
+    except Unreachable:
+        return False
+    apps = [view.apps["toy"] for view in views]
+    serving = all(app.running == app.good and app.ready for app in apps)
+    weights = [weight for view in views for weight in view.weights.values()]
+    free = not any(view.leases for view in views) and len(weights) == 8 and min(weights) > 0
+    return serving and free and place.chronicle.read().standing.hold is None
 
 
 @contextmanager
@@ -145,7 +154,7 @@ def test_a_node_gets_another_machine_and_no_client_of_another_one_notices(place:
         ],
     )
     assert keeper(place, "bos-a") != before
-    assert in_order(place)
+    wait("all is in order", lambda: in_order(place))
     assert [came for sent, front, came in place.small.crowd.unanswered if sent >= at and front != own] == []
 
 
@@ -168,7 +177,7 @@ def test_while_a_node_hands_on_what_it_took_its_zone_gives_up_no_other_and_anoth
         out, _ = process.communicate(timeout=60)
     assert process.returncode == 0, out
     assert keeper(place, "bos-a") != before
-    assert in_order(place)
+    wait("all is in order", lambda: in_order(place))
 
 
 def test_what_cannot_be_handed_on_keeps_the_machine_and_everything_is_as_before(
@@ -192,7 +201,7 @@ def test_what_cannot_be_handed_on_keeps_the_machine_and_everything_is_as_before(
         },
     )
     assert keeper(place, "bos-b") == before
-    assert in_order(place)
+    wait("all is in order", lambda: in_order(place))
 
 
 def test_where_nobody_runs_the_platform_it_says_so_and_everything_is_as_before(place: Place) -> None:
@@ -201,7 +210,7 @@ def test_where_nobody_runs_the_platform_it_says_so_and_everything_is_as_before(p
     assert code == 1
     assert "the platform did not take the request up. Is `python -m infra.local up` running?" in said
     assert not (place.root("bos-a") / "replace").exists()
-    assert in_order(place)
+    wait("all is in order", lambda: in_order(place))
 
 
 def test_a_node_that_does_not_come_back_leaves_the_environment_on_hold(place: Place, attended: Attendant) -> None:

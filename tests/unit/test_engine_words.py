@@ -8,7 +8,7 @@ import pytest
 
 from infra.engine.binary import NoEngine, find
 from infra.engine.steps import DRIFTED, NotAllowed, Step, counted, look
-from infra.engine.trouble import Complaint, missing_atlas, sentence
+from infra.engine.trouble import Complaint, missing_atlas, only_protected, sentence, unfinished
 
 SLOT = "urn:pulumi:prod::turnabout::turnabout:infra:Platform$turnabout:infra:EdgeZone$turnabout:infra:NodeSlot"
 MACHINE = f"{SLOT}$aws:ec2/instance:Instance::bos-a"
@@ -127,6 +127,14 @@ def test_what_is_not_known_is_told_in_the_engine_s_words_with_the_resource() -> 
     assert sentence("prod", []) == "prod: the engine failed and did not say why."
 
 
+def test_a_plan_that_only_deletes_what_is_protected_is_left_to_the_guard() -> None:
+    kept = Complaint("bos-a-data", 'Preview failed: resource "urn:…" cannot be deleted\nbecause it is protected.')
+
+    assert only_protected([kept, Complaint("", "preview failed")])
+    assert not only_protected([kept, Complaint("", "environments/prod.toml: 1 problem")])
+    assert not only_protected([Complaint("", "preview failed")])
+
+
 def test_a_service_account_that_is_not_set_is_told_before_anything_is_asked() -> None:
     assert missing_atlas(["MONGODB_ATLAS_CLIENT_ID", "MONGODB_ATLAS_CLIENT_SECRET"]) is None
     assert missing_atlas(["MONGODB_ATLAS_CLIENT_ID"]) == (
@@ -135,4 +143,13 @@ def test_a_service_account_that_is_not_set_is_told_before_anything_is_asked() ->
     assert missing_atlas([]) == (
         "MONGODB_ATLAS_CLIENT_ID and MONGODB_ATLAS_CLIENT_SECRET are not set: the service account of Atlas's "
         "organisation. Nothing was changed."
+    )
+
+
+def test_what_another_run_has_begun_to_make_is_named_with_the_way_out() -> None:
+    assert unfinished("prod", [Step("create", MACHINE), Step("create", USER)]) == (
+        "prod: a run is making bos-a (ec2 Instance), store-c360 (mongodbatlas DatabaseUser), or was killed while it "
+        "did. If it was killed: `pulumi cancel --yes --stack prod`; look in the cloud and delete what is there of it, "
+        "because that was not written down and would be made twice; then `pulumi refresh --clear-pending-creates --yes "
+        "--stack prod`, and this again. Nothing was changed."
     )

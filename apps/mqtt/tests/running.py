@@ -175,6 +175,11 @@ class Mongod:
             client.admin.command("replSetInitiate", {"_id": "rs0", "members": [member]})
             until(lambda: client.admin.command("hello")["isWritablePrimary"])
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def stop(self, number: int = signal.SIGTERM) -> None:
         if self._process is not None:
             self._process.send_signal(number)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
-import threading
-import time
-from typing import Any
 
 from apps.mqtt.packets import PingReq, Publish, Will, encode, puback
 from apps.mqtt.tests.device import Crowd, Device, numbered
 from apps.mqtt.tests.running import Edge, until
+from apps.mqtt.tests.wandering import Listener
 
 Two = tuple[Edge, Edge]
 ALL = "f/BOS/#"
@@ -149,50 +147,11 @@ def test_a_will_is_heard_on_the_other_node(two: Two) -> None:
     assert eye.delivered().payload == b"gone"
 
 
-class Reader(threading.Thread):
-    """A subscriber with a session that goes wherever it finds a node, as behind a balancer."""
-
-    def __init__(self, edges: Two, name: str) -> None:
-        super().__init__(daemon=True)
-        self.got: list[tuple[str, int, int]] = []
-        self.presents: list[bool] = []
-        self._edges, self._name = edges, name
-        self._done = threading.Event()
-
-    def run(self) -> None:
-        turn = 0
-        while not self._done.is_set():
-            turn += 1
-            try:
-                self._listen(self._edges[turn % 2])
-            except (OSError, AssertionError, ValueError):
-                time.sleep(0.02)
-
-    def _listen(self, edge: Edge) -> None:
-        device = Device(edge.mqtt, self._name, clean=False)
-        device.peer.settimeout(2)
-        try:
-            present, code, _ = device.opened()
-            assert code == 0
-            self.presents.append(present)
-            device.subscribe((ALL, 1)) if not present else None
-            while not self._done.is_set():
-                message = device.delivered()
-                said: dict[str, Any] = json.loads(message.payload)
-                self.got.append((message.topic.split("/")[2], said["epoch"], said["seq"]))
-        finally:
-            device.close()
-
-    def stop(self) -> None:
-        self._done.set()
-        self.join(20)
-
-
 def test_no_subscriber_misses_an_acknowledged_message_across_a_rollout_and_a_revert(two: Two) -> None:
     """Each node in turn is stopped and started again, twice, while devices publish to both: what a rollout with its
     revert does. The last time it is killed instead."""
     first, second = two
-    eyes = [Reader(two, f"watch-{number}") for number in range(2)]
+    eyes = [Listener(two, f"watch-{number}") for number in range(2)]
     for eye in eyes:
         eye.start()
     until(lambda: all(eye.presents for eye in eyes))

@@ -41,7 +41,7 @@ def lives(account: Account) -> dict[str, Life]:
     return lived
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def demo(account: Account) -> Account:
     """The account with an environment demo, which is one file and one stack file, up and as its file says."""
     account.make_environment("demo")

@@ -66,3 +66,24 @@ def test_more_deletions_than_allowed_are_refused_and_nothing_is_touched(demo: Ac
     )
     assert refused.err.rstrip().endswith("If that is meant: `turnabout infra up demo --deletions 2`.")
     assert len(demo.provider.done) == done
+
+
+def test_what_is_protected_goes_only_when_it_is_named(demo: Account) -> None:
+    kept = {"protect = false": "protect = true", 'tier = "M0"': 'tier = "M10"\nbackup = true'}
+    with demo.edited("demo", {**kept, "nodes_per_zone = 2": "nodes_per_zone = 3"}):
+        assert demo.turnabout("up", "demo", "--deletions", "10").code == 0
+    with demo.edited("demo", kept):
+        refused = demo.turnabout("up", "demo", "--deletions", "20", "--unprotect", "mia-c-data")
+        assert (refused.code, refused.err) == (
+            4,
+            "demo: mia-c-carrier (ec2 Eip) would be deleted, and is protected: what is in there is lost with it. "
+            "Nothing was changed. If that is meant: `turnabout infra up demo --unprotect mia-c-carrier`.\n",
+        )
+        named = ("--unprotect", "mia-c-data", "--unprotect", "mia-c-carrier")
+        let_go = demo.turnabout("up", "demo", "--deletions", "20", *named)
+    assert let_go.code == 0, let_go.err
+    assert "- mia-c-data (ebs Volume)" in let_go.err
+    names = {one["urn"].rpartition("::")[2] for one in demo.state("demo")}
+    assert {"mia-b-data", "mia-b-carrier"} <= names and not any(name.startswith("mia-c") for name in names)
+    with demo.edited("demo", {'tier = "M0"': 'tier = "M10"\nbackup = true'}):
+        assert demo.turnabout("up", "demo").code == 0

@@ -68,6 +68,19 @@ def test_no_secret_is_printed_or_kept_in_the_open(lives: Lives, stack: str) -> N
     assert "ciphertext" in life.state and json.loads(life.state)
 
 
+def test_a_zone_that_is_taken_out_of_prod_is_refused_because_its_volumes_are_protected(
+    lives: Lives, stack: str
+) -> None:
+    shrunk = lives[stack].shrunk
+
+    assert (shrunk is None) == (stack != "prod")
+    if shrunk is not None:
+        assert shrunk.code == 4, shrunk.err
+        kept = {f"dfw-{letter}-{what}" for letter in "abc" for what in ("data", "carrier")}
+        assert {name for name in kept if f"--unprotect {name}" in shrunk.err} == kept
+        assert "are protected: what is in there is lost with it. Nothing was changed." in shrunk.err
+
+
 def test_destroy_leaves_nothing_and_what_is_protected_is_let_go_first(lives: Lives, stack: str) -> None:
     life = lives[stack]
 

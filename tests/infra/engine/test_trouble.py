@@ -34,14 +34,11 @@ class Halt:
 
 @pytest.fixture
 def empty(account: Account) -> Iterator[Account]:
-    """The account with a stack demo that has nothing; whatever a test does, it is taken down after."""
+    """The account with a stack demo that has nothing."""
     account.make_environment("demo")
-    down = ("destroy", "--yes", "--stack", "demo")
-    assert account.pulumi(*down).code == 0
+    assert account.pulumi("destroy", "--yes", "--stack", "demo").code == 0
     yield account
     account.provider.before = lambda deed, name: None
-    account.pulumi("cancel", "--yes", "--stack", "demo")
-    assert account.pulumi(*down).code == 0
 
 
 def whole(account: Account) -> None:
@@ -109,23 +106,31 @@ def test_ctrl_c_lets_the_engine_end_what_it_has_begun(empty: Account) -> None:
     whole(empty)
 
 
-def test_a_run_that_was_killed_leaves_a_lock_which_is_told_with_the_way_out(empty: Account) -> None:
-    halt = Halt(empty, "mia-a-data")
-    process = empty.start("up", "demo")
+def test_a_run_that_was_killed_is_told_with_what_it_may_have_made(account: Account) -> None:
+    account.make_environment("lost")
+    halt = Halt(account, "mia-a")
+    process = account.start("up", "lost")
     assert halt.reached.wait(LIMIT_SECONDS)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate(timeout=LIMIT_SECONDS)
     halt.on.set()
 
-    locked = empty.turnabout("up", "demo")
-    assert locked.code == 1
-    assert locked.err.splitlines()[-1] == (
-        "demo: Somebody else is working on demo, or a run of it was killed. When nobody is: `pulumi cancel --stack "
-        "demo --yes`, and then again."
+    unknown = account.turnabout("up", "lost")
+    assert unknown.code == 1
+    assert unknown.err.startswith("lost: a run is making ")
+    assert "mia-a (ec2 Instance)" in unknown.err
+    assert "or was killed while it did. If it was killed: `pulumi cancel --yes --stack lost`;" in unknown.err
+
+    locked = account.turnabout("refresh", "lost", "--adopt")
+    assert (locked.code, locked.err) == (
+        1,
+        "lost: Somebody else is working on lost, or a run of it was killed. When nobody is: `pulumi cancel --yes "
+        "--stack lost`, and then again.\n",
     )
-    assert empty.pulumi("cancel", "--yes", "--stack", "demo").code == 0
-    made = empty.state("demo")
-    assert len(empty.there(made)) == len(made) > 0
+    assert account.pulumi("cancel", "--yes", "--stack", "lost").code == 0
+    assert account.turnabout("refresh", "lost", "--adopt").code == 0
+    made = account.state("lost")
+    assert len(account.there(made)) == len(made) > 0
 
 
 def test_a_machine_that_the_zone_does_not_offer_is_told_before_anything_is_made(empty: Account) -> None:
@@ -149,9 +154,10 @@ def test_a_machine_that_the_zone_does_not_offer_is_told_before_anything_is_made(
     ids=["no service account", "no passphrase", "another passphrase", "no backend", "no pulumi"],
 )
 def test_what_is_missing_around_it_is_told(
-    empty: Account, without: tuple[str, ...], more: dict[str, str], told: str
+    account: Account, without: tuple[str, ...], more: dict[str, str], told: str
 ) -> None:
-    refused = empty.turnabout("preview", "demo", without=without, **more)
+    account.make_environment("demo")
+    refused = account.turnabout("preview", "demo", without=without, **more)
 
     assert refused.code == 1
     assert refused.err.startswith(told), refused.err

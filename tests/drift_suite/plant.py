@@ -1,0 +1,151 @@
+"""``python -m tests.drift_suite.plant ROOM NAME WHERE GIVEN…``: make one change, as somebody without a program would.
+
+The cloud is changed by AWS's API, a store by MongoDB's, a checkout by an editor. This process knows nothing of who
+looks.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.drift_suite.changes import CLOUD, PROGRAM, PROGRAMS, STORE, WAIVER
+
+EVERYWHERE = {"IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+MINE = [{"Key": "turnabout:environment", "Value": "prod"}]
+
+
+def in_cloud(name: str, ids: dict[str, str], given: list[str]) -> None:
+    """``ids`` are the cloud's own, by kind and logical name; what is given by no such name is given as it is."""
+    import boto3
+
+    ec2, ssm = boto3.client("ec2"), boto3.client("ssm")
+    one, other = ([ids.get(each, each) for each in given] + ["", ""])[:2]
+    match name:
+        case "delete a rule":
+            rule = ec2.describe_security_group_rules(SecurityGroupRuleIds=[one])["SecurityGroupRules"][0]
+            revoke = ec2.revoke_security_group_egress if rule["IsEgress"] else ec2.revoke_security_group_ingress
+            revoke(GroupId=rule["GroupId"], SecurityGroupRuleIds=[one])
+        case "open a port to the world":
+            port = {"IpProtocol": "tcp", "FromPort": int(other), "ToPort": int(other), **EVERYWHERE}
+            ec2.authorize_security_group_ingress(GroupId=one, IpPermissions=[port])
+        case "let everything out":
+            port = {"IpProtocol": "tcp", "FromPort": 0, "ToPort": 65535, **EVERYWHERE}
+            ec2.authorize_security_group_egress(GroupId=one, IpPermissions=[port])
+        case "change a tag":
+            ec2.create_tags(Resources=[one], Tags=[{"Key": "turnabout:environment:by", "Value": "hand"}])
+        case "take a tag away":
+            ec2.delete_tags(Resources=[one], Tags=[{"Key": "turnabout:app"}])
+        case "resize a machine":
+            ec2.stop_instances(InstanceIds=[one])
+            ec2.modify_instance_attribute(InstanceId=one, InstanceType={"Value": "t3.xlarge"})
+            ec2.start_instances(InstanceIds=[one])
+        case "put a machine into another group":
+            ec2.modify_instance_attribute(InstanceId=one, Groups=[other])
+        case "give machines public addresses":
+            ec2.modify_subnet_attribute(SubnetId=one, MapPublicIpOnLaunch={"Value": True})
+        case "send traffic another way":
+            ec2.replace_route(RouteTableId=one, DestinationCidrBlock="0.0.0.0/0", GatewayId=other)
+        case "delete a route":
+            ec2.delete_route(RouteTableId=one, DestinationCidrBlock="0.0.0.0/0")
+        case "add a route":
+            ec2.create_route(RouteTableId=one, DestinationCidrBlock="203.0.113.0/24", GatewayId=other)
+        case "add a subnet":
+            ec2.create_subnet(VpcId=one, CidrBlock=other)
+        case "add a group":
+            ec2.create_security_group(VpcId=one, GroupName="by-hand", Description="a quick try")
+        case "add a route table":
+            ec2.create_route_table(VpcId=one)
+        case "add a volume":
+            tags = [{"ResourceType": "volume", "Tags": MINE}]
+            ec2.create_volume(AvailabilityZone="us-east-1a", Size=10, TagSpecifications=tags)
+        case "add an address":
+            ec2.allocate_address(Domain="vpc", TagSpecifications=[{"ResourceType": "elastic-ip", "Tags": MINE}])
+        case "add a parameter":
+            ssm.put_parameter(Name="/turnabout/prod/by-hand", Value="x", Type="String")
+        case "delete a parameter":
+            ssm.delete_parameter(Name=one)
+        case "take an address from a machine":
+            ec2.disassociate_address(AssociationId=one)
+        case "detach a volume":
+            ec2.detach_volume(VolumeId=one, InstanceId=other)
+        case "detach the way to the internet":
+            ec2.detach_internet_gateway(InternetGatewayId=one, VpcId=other)
+        case _:
+            raise LookupError(name)
+
+
+def in_store(name: str, port: int) -> None:
+    from pymongo import MongoClient
+
+    with MongoClient[dict[str, Any]]("127.0.0.1", port, directConnection=True) as client:
+        database = client["c360"]
+        orders, at = database["orders"], {"db": "c360", "collection": "orders"}
+        match name:
+            case "drop an index":
+                orders.drop_index("by_customer")
+            case "turn an index round":
+                orders.drop_index("by_customer")
+                orders.create_index([("customer", 1), ("at", 1)], name="by_customer")
+            case "make an index unique":
+                orders.drop_index("by_customer")
+                orders.create_index([("customer", 1), ("at", -1)], name="by_customer", unique=True)
+            case "add an index":
+                orders.create_index("cents", name="by_hand")
+            case "take the validator away":
+                database.command("collMod", "orders", validator={})
+            case "loosen the validator":
+                database.command("collMod", "orders", validator={"cents": {"$gte": -1000}})
+            case "let readers write":
+                database.command(
+                    "grantPrivilegesToRole", "reader", privileges=[{"resource": at, "actions": ["insert"]}]
+                )
+            case "drop the role":
+                database.command("dropRole", "reader")
+            case "add a role":
+                every = [{"resource": at, "actions": ["find", "remove"]}]
+                database.command("createRole", "intruder", privileges=every, roles=[])
+            case "write another type":
+                for document in list(orders.find()):
+                    orders.update_one({"_id": document["_id"]}, {"$set": {"at": f"day {document['at']}"}})
+            case "drop the collection":
+                orders.drop()
+            case _:
+                raise LookupError(name)
+
+
+def in_program(name: str, checkout: Path) -> None:
+    """Somebody makes a value depend on the environment's name."""
+    file, text, _, _, by_name = PROGRAMS[name]
+    path = checkout / "infra" / file
+    source = path.read_text()
+    assert text in source, text
+    path.write_text(source.replace(text, by_name))
+
+
+def in_waivers(name: str, checkout: Path) -> None:
+    written = {
+        "let a waiver run out": '[[waiver]]\nmatch = "runtime prod bos-c kernel"\nreason = "soon"\nowner = "ops"\n'
+        "expires = 2024-01-31\n",
+        "break the file": "[[waiver]\n",
+    }
+    (checkout / "environments" / "waivers.toml").write_text(written[name])
+
+
+def main(room: str, name: str, where: str, *given: str) -> None:
+    if room == CLOUD:
+        in_cloud(name, json.loads(Path(where).read_text()), list(given))
+    elif room == STORE:
+        in_store(name, int(where))
+    elif room == PROGRAM:
+        in_program(name, Path(where))
+    elif room == WAIVER:
+        in_waivers(name, Path(where))
+    else:
+        raise LookupError(room)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
