@@ -58,8 +58,8 @@ class SshTransport:
         until = time.monotonic() + timeout
         if self._bastion is not None:
             self._reach_bastion(self._bastion, timeout)
-        left = max(0.1, until - time.monotonic())
-        ended = self._ssh(f"commanding {node}", (node, f"exec {shlex.join(argv)}"), stdin, left)
+        words = (node, f"exec {shlex.join(argv)}")
+        ended = self._ssh(f"commanding {node}", words, stdin, until, timeout)
         if ended.code == LOST:
             through = f" through the bastion {self._bastion.address}" if self._bastion else ""
             raise openssh.trouble(f"reaching {node}{through}", ended.err, self._user, self._key)
@@ -79,16 +79,20 @@ class SshTransport:
             attempt = f"reaching the bastion {bastion.address}"
             try:
                 seconds = min(timeout, CONNECT_SECONDS + 1.0)
-                ended = self._ssh(attempt, ("-f", "-N", bastion.name), None, seconds)
+                ended = self._ssh(attempt, ("-f", "-N", bastion.name), None, time.monotonic() + seconds, seconds)
                 if ended.code != 0:
                     raise openssh.trouble(attempt, ended.err, self._user, self._key)
             except Unreachable as trouble:
                 self._failed = (time.monotonic(), trouble)
                 raise
 
-    def _ssh(self, attempt: str, words: Sequence[str], stdin: bytes | None, seconds: float) -> process.Ended:
+    def _ssh(
+        self, attempt: str, words: Sequence[str], stdin: bytes | None, until: float, seconds: float
+    ) -> process.Ended:
+        """Run ssh until ``until``, which was ``seconds`` away when all began."""
         try:
-            return process.run(("ssh", "-F", str(self.config), *words), stdin, seconds, _PLAIN)
+            left = max(0.1, until - time.monotonic())
+            return process.run(("ssh", "-F", str(self.config), *words), stdin, left, _PLAIN)
         except TimeoutError:
             said = f"no answer within {seconds:.0f} s, so it is unknown whether it acted"
             raise Unreachable(attempt, said, "It is read back.") from None

@@ -61,14 +61,14 @@ class Traffic:
         self._random = random
         self.devices = self._make_devices(outputs, rates)
         pages = [path for customer in customers for path in (f"/v1/customers/{customer}", f"/customers/{customer}")]
-        region = [address for addresses in _fronts(outputs, "c360", "http").values() for address in addresses]
+        region = [address for addresses in clients_addresses(outputs, "c360", "http").values() for address in addresses]
         self.callers = [
-            self._callers("mqtt", self._a_reading(_fronts(outputs, "mqtt", "http")), rates.reads),
+            self._callers("mqtt", self._a_reading(clients_addresses(outputs, "mqtt", "http")), rates.reads),
             self._callers("c360", partial(pick, random, region, pages), rates.customers),
         ]
 
     def _make_devices(self, outputs: Outputs, rates: Rates) -> list[Device]:
-        zones = sorted(_fronts(outputs, "mqtt", "mqtt").items())
+        zones = sorted(clients_addresses(outputs, "mqtt", "mqtt").items())
         if not zones or not rates.messages:
             return []
         return [
@@ -114,7 +114,7 @@ class Traffic:
         return apps
 
 
-def _fronts(outputs: Outputs, app: str, port: str) -> dict[str, list[Address]]:
+def clients_addresses(outputs: Outputs, app: str, port: str) -> dict[str, list[Address]]:
     """Zone to the fronts of its nodes, where clients reach them: by the carrier's address of those that have one."""
     found: dict[str, list[Address]] = {}
     for node in outputs.nodes:

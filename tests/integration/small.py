@@ -287,6 +287,12 @@ class Place:
     def root(self, name: str) -> Path:
         return Path(next(n.root for n in self.small.platform.outputs[self.name].nodes if n.name == name))
 
+    def enter(self, name: str) -> None:
+        """The calling thread is on the node from here on, as far as the network goes."""
+        places = self.small.platform.places
+        if isinstance(places, Apart):
+            places.network(f"{self.name}/{name}").enter()
+
     @contextlib.contextmanager
     def cut(self, name: str) -> Iterator[None]:
         """Nothing reaches the node from the controller and nothing comes back; the node itself lives on."""

@@ -170,6 +170,6 @@ def asked(port: int, path: str) -> tuple[str, str] | None:
 
 def test_the_example_serves_counts_and_passes_its_own_probe(hello: int) -> None:
     assert asked(hello, "/hello/you") == ("Hi, you!\n", "sha256:1")
-    argv = [sys.executable, "-m", "apps.hello.probe", str(hello)]
+    argv = [sys.executable, "-m", "apps.hello.probe", "127.0.0.1", str(hello)]
     assert subprocess.run(argv, cwd=EXAMPLE, env=alone(), timeout=20, check=False).returncode == 0
     assert asked(hello, "/metrics") == ("asked 2\nanswered 2\nfailed 0\n", "sha256:1")

@@ -411,19 +411,23 @@ def test_a_freeze_window_stops_everything_but_the_one_commit_that_a_person_lets_
 
 def test_a_port_that_somebody_else_took_is_named_and_last_good_comes_back_when_it_is_free(place: Place) -> None:
     described = next(node for node in place.small.platform.outputs["one"].nodes if node.name == "bos-a")
-    port = int(described.listens["toy"].rpartition(":")[2])
-    stranger, taken = socket.socket(), threading.Event()
+    host, _, port = described.listens["toy"].rpartition(":")
+    strangers: list[socket.socket] = []
+    taken = threading.Event()
 
     def take() -> None:
+        place.enter("bos-a")
+        stranger = socket.socket()
+        strangers.append(stranger)
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         while not taken.is_set():
             try:
-                stranger.bind(("127.0.0.1", port))
+                stranger.bind((host, int(port)))
             except OSError:
                 continue
             stranger.listen()
             taken.set()
 
-    stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     thread = threading.Thread(target=take)
     thread.start()
     try:
@@ -433,7 +437,7 @@ def test_a_port_that_somebody_else_took_is_named_and_last_good_comes_back_when_i
     finally:
         taken.set()
         thread.join()
-        stranger.close()
+        strangers[0].close()
     rollout = place.until(commit, Phase.REVERTED)
     all_back(place, rollout)
     reverted_in_git(place, rollout)

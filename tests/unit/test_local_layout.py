@@ -1,13 +1,16 @@
 """Where the platform on one machine puts things: ports that nobody else takes, and what a release.toml must say."""
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from infra.application import App, BadApp, read_app
 from infra.local.layout import SOCKET_PATH_LIMIT, run_folder
+from infra.local.load import clients_addresses
 from infra.local.ports import BLOCK, FIRST, LAST, Ports
+from infra.outputs import NodeOutput, Outputs
 
 
 def test_two_platforms_never_get_the_same_port() -> None:
@@ -37,6 +40,17 @@ def test_a_port_that_somebody_listens_on_is_passed_over(monkeypatch: pytest.Monk
 def test_sockets_fit_however_deep_the_platform_is() -> None:
     folder = run_folder(Path("/tmp") / ("deep/" * 60))
     assert len(str(folder / "production" / "region-a" / "balancer.sock")) <= SOCKET_PATH_LIMIT
+
+
+def test_clients_come_by_the_carriers_address_of_a_node_that_has_one() -> None:
+    fronts = {"http": "198.51.100.4:12001"}
+    edge = NodeOutput("bos-a", "BOS", "edge", "/", "ssh", "198.51.100.4", "", "", fronts, {}, (), "203.0.113.10")
+    inland = replace(edge, name="region-a", zone="region", carrier="")
+    platform = Outputs("one", (edge, inland), (), "", "", (), "")
+    assert clients_addresses(platform, "edge", "http") == {
+        "BOS": [("203.0.113.10", 12001)],
+        "region": [("198.51.100.4", 12001)],
+    }
 
 
 GOOD = 'ports = { mqtt = "tcp", http = "http" }\nready = "http://127.0.0.1:{port.http}/ready"\n'
