@@ -20,6 +20,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
+import boto3
+from botocore.config import Config
+
 from controller.drift import live, stores
 from controller.drift.finding import Finding, Kind
 from controller.drift.resources import Resources, read
@@ -31,7 +34,7 @@ from environments.settings import written
 from infra.local.ports import Ports
 from infra.local.servers import mongo_uri, start_mongod
 from tests.drift_suite.changes import CLOUD, PROGRAM, STORE, WAIVER, Change
-from tests.infra.emulated.cloud import EmulatedCloud
+from tests.infra.emulated.cloud import KEYS, EmulatedCloud
 from tests.infra.filled import HOUSE, fill
 
 
@@ -69,9 +72,12 @@ class Cloud:
 
     def __init__(self, stack: ExitStack) -> None:
         self.cloud = stack.enter_context(EmulatedCloud(opted_in=("us-east-1-wl1",)))
-        self.client = cache(self.cloud.client)
+        # on a machine with much to do an answer takes its time, and a figure is no place for an impatient client
+        patient = Config(connect_timeout=60, read_timeout=120, retries={"total_max_attempts": 1})
+        session = boto3.session.Session(*KEYS.values(), region_name=self.cloud.region)
+        self.client = cache(lambda service: session.client(service, endpoint_url=self.cloud.endpoint, config=patient))
         self.ids = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "ids.json"
-        self.ids.write_text(json.dumps(fill(self.cloud, "prod")))
+        self.ids.write_text(json.dumps(fill(self.client, "prod")))
         asked = json.dumps({"name": "prod", "table": written(HOUSE / "environments", "prod").table})
         run = [sys.executable, "-m", "infra.declared"]
         said = subprocess.run(run, input=asked, cwd=HOUSE, capture_output=True, text=True, check=True, timeout=300)
