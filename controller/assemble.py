@@ -12,7 +12,7 @@ from controller.clock import BootClock
 from controller.errors import Refused
 from controller.fleets.crowd import SyntheticCrowd
 from controller.fleets.nodes import NodeFleet
-from controller.keys import build_key, revert_key
+from controller.keys import build_key, revert_key, ssh_key
 from controller.ledgers.sqlite import Spool, SqliteLedger, leader
 from controller.loop import EnvironmentLoop, Parts
 from controller.model import Release
@@ -22,7 +22,9 @@ from controller.site import Site
 from controller.sources.git import GitSource
 from controller.sources.releases import FOLDER, Releases
 from controller.standing import Standing, fold
+from controller.transports import aws
 from controller.transports.local import LocalTransport
+from controller.transports.ssh import SshTransport
 from environments import BadEnvironment, Environment
 from infra.outputs import Outputs
 
@@ -87,12 +89,33 @@ def wanted(parts: Shared, environment: Environment, commit: str) -> Release:
         raise Refused(f"reading {environment.name}", unreleasable(environment.branch, commit, no)) from no
 
 
-def transport(outputs: Outputs) -> Transport:
+def transport(site: Site, outputs: Outputs) -> Transport:
+    """How commands reach the nodes of one environment: all of them alike. Raises Refused."""
     kinds = {node.transport for node in outputs.nodes}
-    if kinds != {"local"}:
-        said = f"its nodes are reached by {', '.join(sorted(kinds))}"
-        raise Refused(f"reaching the nodes of {outputs.environment}", said, "This version reaches local nodes only.")
-    return LocalTransport()
+    if kinds == {"local"}:
+        return LocalTransport()
+    if kinds == {"ssh"}:
+        return SshTransport(outputs, ssh_key(site.keys))
+    if kinds == {"ssm"}:
+        return run_command(outputs)
+    said = f"its nodes are reached by {', '.join(sorted(kinds))}"
+    raise Refused(f"reaching the nodes of {outputs.environment}", said, "All of one environment need the same way.")
+
+
+def run_command(outputs: Outputs) -> Transport:
+    """Commands by AWS, whose library is asked for by those only who need it. Raises Refused."""
+    systems, objects = aws.client("ssm", outputs.region), aws.client("s3", outputs.region)
+    from controller.artifacts.bucket import Bucket
+    from controller.transports.ssm import SsmTransport
+
+    return SsmTransport(outputs, systems, Bucket(objects, outputs.artifacts))
+
+
+def fleet(site: Site, name: str) -> NodeFleet:
+    """The nodes of one environment, for who acts on them beside its loop. Raises BadSite, BadOutputs, Refused."""
+    outputs = site.outputs(name)
+    artifacts = ArtifactStore(site.state / "artifacts", build_key(site.keys))
+    return NodeFleet(outputs, transport(site, outputs), artifacts, BootClock())
 
 
 def loop(site: Site, name: str, parts: Shared, notifier: Notifier, pool: Executor) -> EnvironmentLoop:
@@ -108,7 +131,7 @@ def put_together(site: Site, name: str, parts: Shared, notifier: Notifier, pool:
         said = f"row {broken} of {site.ledger(name)} does not follow from the one before it"
         raise Refused(f"leading {name}", said, "It was changed by hand or is damaged: restore it from a copy.")
     environment = policy(parts, name, fold(ledger.rows()))
-    nodes = NodeFleet(outputs, transport(outputs), parts.artifacts, parts.clock)
+    nodes = NodeFleet(outputs, transport(site, outputs), parts.artifacts, parts.clock)
     return environment, Parts(
         source=parts.releases,
         artifacts=parts.artifacts,

@@ -65,6 +65,12 @@ def count(text: str) -> int:
     return int(text)
 
 
+def seconds(text: str) -> float:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds; write 1 or more")
+    return float(text)
+
+
 def chance(text: str) -> float:
     try:
         value = float(text)
@@ -75,6 +81,8 @@ def chance(text: str) -> float:
     return value
 
 
+DELETIONS = 5
+"""How many resources `infra up` deletes or replaces without being told that it may."""
 ROLLOUT = "ENVIRONMENT/NUMBER; the number alone where only one environment has it"
 
 
@@ -153,6 +161,19 @@ def parser() -> Parser:
                 "subject", nargs="?", default="", metavar="RELEASE", help="commit or digest (default: all)"
             )
             because(made)
+    nodes = verb("node", "replace the machine of one node: out of its balancers, drained, another one, and back")
+    ways = nodes.add_subparsers(dest="action", metavar="{replace}", required=True)
+    help = "another machine for one node; never two of one zone at once"
+    another = ways.add_parser("replace", help=help, description=help[0].upper() + help[1:] + ".")
+    another.add_argument(
+        "slot", metavar="SLOT", help="ENVIRONMENT/NODE; the node alone where only one environment has it"
+    )
+    another.add_argument(
+        "--drain", type=seconds, default=120.0, metavar="SECONDS", help="for handing on (default: 120)"
+    )
+    another.add_argument("--within", type=seconds, default=900.0, metavar="SECONDS", help="to be back (default: 900)")
+    another.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    because(another)
     promote = verb("promote", "commit what one environment has promoted to the branch of the next", json=True)
     promote.add_argument("source", help="where it was promoted; its branch's head must be what runs there")
     promote.add_argument("target", help="the environment whose promotes_from names it")
@@ -175,10 +196,32 @@ def parser() -> Parser:
     ):
         drift.add_argument(f"--{face}", type=Path, metavar="FILE", help=f"write the report too: {help}")
     drift.add_argument("--whole", action="store_true", help="with every value of what is explained")
+    stacks = verb("infra", "what an environment runs on, by Pulumi: look, bring up, compare")
+    deeds = stacks.add_subparsers(dest="action", metavar="{preview,up,refresh}", required=True)
+    for action, help in (
+        ("preview", "say what would change, and change nothing"),
+        ("up", "make it so; refused where too much would be deleted"),
+        ("refresh", "say what was changed by hand; exit 2 if anything was"),
+    ):
+        made = deeds.add_parser(action, help=help, description=help[0].upper() + help[1:] + ".")
+        made.add_argument("environment", help="dev, stage, prod, …")
+        made.add_argument("--folder", default=".", help="the checkout (default: here)")
+        made.add_argument("--json", action="store_true", help="one JSON object on stdout")
+        if action == "refresh":
+            made.add_argument("--adopt", action="store_true", help="take what is there into the stack's state")
+        else:
+            said = f"at most so many may be deleted or replaced (default: {DELETIONS})"
+            made.add_argument("--deletions", type=int, default=DELETIONS, metavar="NUMBER", help=said)
+            said = "let this protected resource be deleted as well; may be given again"
+            made.add_argument("--unprotect", action="append", default=[], metavar="NAME", help=said)
     verb("doctor", "look whether everything that is needed is here and answers", json=True)
     demo = verb("demo", "tell the whole story on this machine, with real servers", json=False)
     demo.add_argument("--keep", action="store_true", help="leave everything running at the end, and say how to go on")
     demo.add_argument("--root", type=Path, default=Path("build/demo"), help="where it keeps its things")
+    demo.add_argument(
+        "--fleet", choices=("local", "ssh"), default="local",
+        help="ssh: each node in a network of its own, behind a bastion (needs root, and OpenSSH's server)",
+    )  # fmt: skip
     demo.add_argument("--plain", action="store_true", help="one line per event instead of the live view")
     return top
 
@@ -215,6 +258,10 @@ def _obey(args: argparse.Namespace) -> int:
                 from controller.demo import demo
 
                 return demo(args)
+            case "infra":
+                from controller.commands.infra import infra
+
+                return infra(args)
         site = load_site(path)
         match args.command:
             case "run":
@@ -238,6 +285,10 @@ def _obey(args: argparse.Namespace) -> int:
                 from controller.commands.reading import quarantine
 
                 return quarantine(args, site)
+            case "node":
+                from controller.commands.machines import node
+
+                return node(args, site)
             case _:
                 from controller.commands.orders import give
 

@@ -34,8 +34,8 @@ from controller.model import Arm
 WORSE = tuple(1.5 * (100 / 1.5) ** (i / 23) for i in range(24))
 """The rate ratios a harmful candidate may have: 1.5 to 100, evenly spaced on a logarithmic scale."""
 NONE = Arm(0, 0)
-FEWER = tuple(1 / (1.25 * (100 / 1.25) ** (i / 23) ** 2) for i in range(24))
-"""The same for events that should come: from four of five that do down to one of a hundred, most of them above half."""
+FEWER = tuple(1 / (4 / 3 * 75 ** (i / 23) ** 2.5) for i in range(24))
+"""The same for events that should come: from three of four that do down to one of a hundred, most of them near half."""
 LATE, CHANGES = 0.2, 30
 """This much of the evidence waits for harm that begins late; a thirtieth of what still waits sets out at each look."""
 ONE_LOOK = math.log(10)

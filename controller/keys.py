@@ -1,7 +1,7 @@
 """The controller's own keys, as files in one folder: the build key signs manifests, the revert key signs commits.
 
-Both are Ed25519 and are made when they are missing. A node trusts the build key's public half, a forge the revert
-key's.
+With the SSH key the controller comes to nodes that are reached by SSH. All are Ed25519 and are made when they are
+missing. A node trusts the build key's public half and lets in the SSH key's, a forge trusts the revert key's.
 Who else may sign a commit is not said here.
 """
 
@@ -22,6 +22,7 @@ from controller.sources.sshsig import signing_program
 
 BUILD = "build.key"
 REVERT = "revert.key"
+SSH = "ssh.key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,13 @@ def build_key(folder: Path) -> BuildKey:
 def revert_key(folder: Path) -> CommitKey:
     """The revert key of ``folder``, made if there is none. Raises Refused when it cannot be used."""
     return commit_key(folder / REVERT, folder)
+
+
+def ssh_key(folder: Path) -> Path:
+    """Where the SSH key of ``folder`` is, made if there is none. Raises Refused when it cannot be used."""
+    path = (folder / SSH).absolute()
+    _private(path)
+    return path
 
 
 def commit_key(file: Path, folder: Path) -> CommitKey:

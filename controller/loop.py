@@ -21,6 +21,7 @@ from controller.branch import Branch, absent, seen_body
 from controller.debts import Debt, Debts
 from controller.decide import LOOK, decide, take_over, watch_end
 from controller.errors import Refused, Trouble, Unreachable
+from controller.helping import Helping
 from controller.ledgers.sqlite import Spool
 from controller.looking import Looking
 from controller.model import IN_FLIGHT, Action, NodeView, Observation, Phase, Release, Rollout, Stage, Synthetic
@@ -63,7 +64,7 @@ class EnvironmentLoop:
         self._environment, self._parts, self._clock = environment, parts, parts.clock
         self._heard: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._record = Record(parts.ledger, parts.spool)
-        self._looking = Looking()
+        self._looking, self._helping = Looking(), Helping()
         self._rounds = Rounds(parts.fleet, self._looking, parts.pool, self._clock, self._heard.put)
         self._branch = Branch(parts.source, parts.artifacts, parts.pool, self._clock, self._heard.put)
         self._acting = Acting(parts.fleet, parts.pool, self._clock, self._answered)
@@ -130,7 +131,7 @@ class EnvironmentLoop:
             away = trouble
         if away is not None:
             self._tell("ledger", f"Nothing goes forward until it is back: {away}")
-        self._parts.crowd.drive(self._synthetic())
+        self._parts.crowd.drive(self._synthetic(now))
         self._debts.pay(self._record.standing, self._environment.branch)
         return wake
 
@@ -256,13 +257,17 @@ class EnvironmentLoop:
             return ()
         return self._looking.look(rollout, now)
 
-    def _synthetic(self) -> dict[str, tuple[Synthetic, float]]:
-        """The synthetic requests that the environment wants, to what was promoted: steady, so that a past exists."""
-        promoted, fleets = self._record.standing.promoted, self._environment.fleets
-        rates = {app: fleet.synthetic_per_second for app, fleet in fleets.items() if fleet.synthetic_per_second > 0}
+    def _synthetic(self, now: float) -> dict[str, tuple[Synthetic, float]]:
+        """The synthetic requests to what was promoted: steady, so that a past exists, and more for a quiet watch."""
+        rollout, fleets = self._record.standing.open_rollout, self._environment.fleets
+        for clause in self._helping.look(rollout, self._looking.judgements, fleets, now):
+            assert rollout is not None  # only what is watched is helped
+            number = sum(one == rollout.number and name.startswith("synthetic") for one, name in self._written) + 1
+            self._note(rollout, f"synthetic{number}", clause, now)
+        promoted = self._record.standing.promoted
         return {
             app: (self._parts.artifacts.synthetic(promoted[app].digest), rate)
-            for app, rate in rates.items()
+            for app, rate in self._helping.rates(fleets).items()
             if app in promoted
         }
 
@@ -357,12 +362,15 @@ class EnvironmentLoop:
         self._parts.notifier.tell(stated.name, "policy", said, {"commit": commit[:7]})
 
     def _note_moments(self, rollout: Rollout, seen: Observation, now: float) -> None:
-        t = now - rollout.t0 if rollout.t0 is not None else None
         for name, text in moments.moments(rollout, seen, now):
             if (rollout.number, name) not in self._written:
-                self._written.add((rollout.number, name))
-                self._record.remark(rows.MOMENT, {"rollout": rollout.number, "moment": name, "t": t, "text": text})
-                self._parts.notifier.tell(self._environment.name, name, text, {"rollout": rollout.number})
+                self._note(rollout, name, text, now)
+
+    def _note(self, rollout: Rollout, name: str, text: str, now: float) -> None:
+        t = now - rollout.t0 if rollout.t0 is not None else None
+        self._written.add((rollout.number, name))
+        self._record.remark(rows.MOMENT, {"rollout": rollout.number, "moment": name, "t": t, "text": text})
+        self._parts.notifier.tell(self._environment.name, name, text, {"rollout": rollout.number})
 
     def _note_sample(self, rollout: Rollout, looks: tuple[Sample, ...], seen: Observation, now: float) -> None:
         harmed = self._looking.harmed

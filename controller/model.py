@@ -334,6 +334,8 @@ class NodeView:
     """When its balancer said so, on the controller's clock."""
     sessions: Mapping[str, int] = field(default_factory=dict)
     servers_up: Mapping[str, bool] = field(default_factory=dict)
+    leases: frozenset[str] = frozenset()
+    """Tokens under which its balancer holds weights."""
 
     def local(self, at: float) -> float:
         """The controller's time ``at`` in the node's boot time.

@@ -115,7 +115,7 @@ def on_nodes(wanted: Wanted, site: Site) -> Iterator[Part]:
             outputs = site.outputs(name)
             standing = fold(assemble.history(site, name))
             parts = assemble.shared(site)
-            fleet = NodeFleet(outputs, assemble.transport(outputs), parts.artifacts, parts.clock)
+            fleet = NodeFleet(outputs, assemble.transport(site, outputs), parts.artifacts, parts.clock)
         except (BadOutputs, BadSite, Trouble) as no:
             yield Part(tuple(unseen(kind, (name,), str(no)) for kind in kinds))
             continue

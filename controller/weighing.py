@@ -33,12 +33,21 @@ FLOOD, FEW = 2.0, 3
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """One node's events and its exposure as an interval began, when that was, and since when it has had any."""
+    """One node's events and its exposure as an interval began, and when that was.
+
+    ``none_at`` is the last look at which it had no units, and ``none_until`` its exposure then.
+    """
 
     events: float
     units: float
-    there_since: float
     at: float
+    none_at: float
+    none_until: float
+
+    def stay(self, gained: float, at: float) -> float:
+        """How long the units that are there at ``at`` have been there on average, if as many left as came."""
+        there = self.units + gained - self.none_until
+        return min(there * (at - self.at) / gained, at - self.none_at) if gained else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +150,8 @@ def missing(state: Judgement, check: Check, lane: Lane, sample: Sample) -> Judge
     """Events for each unit of exposure, canary against control: fewer is harm. Both are counters of the application.
 
     Exposure is weighed by how much its node's brought on last good, so that an arm of slow devices is not taken for a
-    silent one. It counts when a node has had some until each unit is due, or for ``WARM_UP`` seconds where nobody knows
-    when that is: devices that come at once cannot have been heard yet, and what they kept meanwhile comes as a flood.
+    silent one. It counts once a node's units have been there until each is due, or for ``WARM_UP`` seconds where nobody
+    knows when that is: who has just come cannot have been heard yet, and what devices kept meanwhile comes as a flood.
     Devices that are heard seldom may all be due together on a canary: there one event of each is enough in an interval.
     """
     pace, before = lane.pace.get(check.name, {}), dict(state.events_before)
@@ -154,16 +163,19 @@ def missing(state: Judgement, check: Check, lane: Lane, sample: Sample) -> Judge
             value, units, was = metrics.get(check.events), metrics.get(check.per), before.get((check.name, node))
             if value is None or units is None:
                 continue
-            restarted = was is None or value < was.events or units < was.units
-            gained = 0.0 if was is None or restarted else units - was.units
-            there_since = was.there_since if was is not None and gained else sample.at
+            if was is None or value < was.events or units < was.units:  # counters begin with their process
+                began = was.at if was is not None else sample.at - sample.seconds.get(node, 0.0)
+                before[check.name, node] = Heard(value, units, sample.at, began, 0.0)
+                continue
+            gained = units - was.units
             paced = pace.get(node, usual)
             due = DUE / paced if paced else WARM_UP
             seldom = fresh and paced is not None and 0 < paced < 1 / SELDOM
-            if was is not None and gained and seldom and sample.at - was.at < due:
+            if gained and seldom and sample.at - was.at < due:
                 continue
-            before[check.name, node] = Heard(value, units, there_since, sample.at)
-            if was is None or not gained or sample.at - there_since < due:
+            none = (was.none_at, was.none_until) if gained else (sample.at, units)
+            before[check.name, node] = Heard(value, units, sample.at, *none)
+            if was.stay(gained, sample.at) < due:
                 continue
             expected = gained * paced / (DUE if seldom else 1.0) if paced is not None else None
             exposed += gained if usual is None or expected is None else expected / usual

@@ -32,6 +32,7 @@ def infra(shape: InfraShape, fleets: Mapping[str, FleetShape]) -> Iterator[Compl
     yield from _ways_in(shape)
     yield from _atlas(shape.atlas)
     yield from _of_this_region(shape)
+    yield from _certificates(shape)
     if shape.protect and not shape.atlas.backup:
         reason = "what is protected is backed up as well, which takes a tier of M10 or above"
         yield Complaint(("infra", "atlas", "backup"), f"{reason}; write true here, or infra.protect = false")
@@ -147,6 +148,12 @@ def _of_this_region(shape: InfraShape) -> Iterator[Complaint]:
         if arn and region_of_arn(arn) != shape.region:
             reason = f"this {what} is in {region_of_arn(arn)}, and this environment is in {shape.region}"
             yield Complaint(at, f"{reason}; name a {what} of {shape.region}", (("infra", "region"),))
+
+
+def _certificates(shape: InfraShape) -> Iterator[Complaint]:
+    if shape.device_tls and shape.dns is None:
+        reason = "a device compares a zone's certificate with the zone's name, and zones have none without infra.dns"
+        yield Complaint(("infra", "device_tls"), f"{reason}; say there where names go, or write false")
 
 
 def _atlas(shape: AtlasShape) -> Iterator[Complaint]:

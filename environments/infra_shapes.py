@@ -187,6 +187,9 @@ class InfraShape(Shape):
     registry: bool = Field(
         default=False, description="whether there is a place for images, for releases that are images"
     )
+    device_tls: bool = Field(
+        default=False, description="whether MQTT is spoken over TLS, and only by devices that have a certificate"
+    )
     dns: DnsShape | None = Field(default=None, description="names of the zones; left out: clients use addresses")
     controller_hosts: int = Field(default=0, ge=0, le=2, description="machines for the controller: leader, standby")
     protect: bool = Field(default=True, description="whether what cannot be made again may not be deleted")

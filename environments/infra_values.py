@@ -72,6 +72,7 @@ class Infra:
     certificate: str
     ssm_endpoints: bool
     registry: bool
+    device_tls: bool
     dns: Dns | None
     controller_hosts: int
     protect: bool
@@ -103,6 +104,7 @@ def infra_of(shape: InfraShape) -> Infra:
         certificate=shape.certificate or "",
         ssm_endpoints=shape.ssm_endpoints,
         registry=shape.registry,
+        device_tls=shape.device_tls,
         dns=Dns(shape.dns.hosted_zone, shape.dns.domain) if shape.dns else None,
         controller_hosts=shape.controller_hosts,
         protect=shape.protect,

@@ -96,6 +96,13 @@ class FleetShape(Shape):
         default=0.0,
         description="requests a second that the controller makes itself, for a fleet that too few use",
     )
+    synthetic_at_most_per_second: float = Field(
+        ge=0,
+        le=1000,
+        allow_inf_nan=False,
+        default=0.0,
+        description="how far it raises them while a candidate is watched that too few use to judge it; 0: not at all",
+    )
 
 
 class HeadShape(Shape):

@@ -76,6 +76,10 @@ def fleet(app: str, shape: FleetShape) -> Iterator[Complaint]:
         reason = "a fleet of one node has nothing to compare a candidate with; write at least 2"
         yield Complaint((*at, "nodes_per_zone"), reason)
         return
+    if 0 < shape.synthetic_at_most_per_second < shape.synthetic_per_second:
+        most, steady = shape.synthetic_at_most_per_second, shape.synthetic_per_second
+        reason = f"{most:g} is under the {steady:g} requests a second that are always made; write more, or leave it out"
+        yield Complaint((*at, "synthetic_at_most_per_second"), reason, ((*at, "synthetic_per_second"),))
     before: Mapping[str, int] = {}
     for number, wave in enumerate(shape.waves):
         here: KeyPath = (*at, "waves", number)

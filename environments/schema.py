@@ -94,6 +94,8 @@ class Fleet:
     nodes_per_zone: int
     waves: tuple[Mapping[str, int], ...]
     synthetic_per_second: float
+    synthetic_at_most: float = 0.0
+    """How far the controller may raise its own requests to a fleet that is too quiet to be judged; 0: not at all."""
 
     def node_names(self) -> tuple[tuple[str, str], ...]:
         """Every node as (zone, name), zone by zone: ``("BOS", "bos-a")``."""
@@ -187,7 +189,14 @@ def value_of(name: str, whole: Whole) -> Environment:
         judge=Judge(judge.alpha, judge.silence_seconds, judge.smallest_harm, judge.prometheus or ""),
         freezes=tuple(Freeze(window.name, window.cron, window.hours, window.timezone) for window in whole.freezes),
         fleets={
-            app: Fleet(app, tuple(fleet.zones), fleet.nodes_per_zone, tuple(fleet.waves), fleet.synthetic_per_second)
+            app: Fleet(
+                app,
+                tuple(fleet.zones),
+                fleet.nodes_per_zone,
+                tuple(fleet.waves),
+                fleet.synthetic_per_second,
+                fleet.synthetic_at_most_per_second,
+            )
             for app, fleet in whole.fleets.items()
         },
         settings={app: whole.settings.get(app, {}) for app in whole.fleets},

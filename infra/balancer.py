@@ -4,7 +4,7 @@ Every node of a zone balances over all nodes of the zone:
 
 - **HTTP** goes round robin by weight; the answer names its server in ``X-Served-By``.
 - **MQTT** goes by consistent hash of the client id, so that each device has a home node whichever balancer it
-  reaches, and the share of a canary is the share of its nodes.
+  reaches, and the share of a canary is the share of its nodes. Over TLS, where the platform has certificates.
 
 Each request, and the start and the end of each MQTT session, is one line to the node program, fields separated by
 ``|``, so that a release is counted outside of itself:
@@ -62,6 +62,8 @@ class Balancer:
     ready_port: str = "http"
     """The port on which servers are asked whether they are ready; the other backends follow its answer."""
     ready_path: str = "/ready"
+    tls: str = ""
+    """Folder of ``server.pem`` and ``devices.pem``, where MQTT is spoken over TLS and devices have certificates."""
 
 
 def backends(balancer: Balancer) -> dict[str, dict[str, object]]:
@@ -152,17 +154,23 @@ backend {name}
 
 
 def _mqtt_front(name: str, balancer: Balancer) -> str:
+    # A device goes by the name in its certificate: otherwise one stolen key could speak for every device.
+    tls = balancer.tls
+    files = f"crt {tls}/server.pem ca-file {tls}/devices.pem"
+    secure = f" ssl {files} verify required ssl-min-ver TLSv1.2" if tls else ""
+    itself = "{ ssl_c_s_dn(cn),strcmp(sess.client) eq 0 }"
+    only = f"\n    tcp-request content reject if {{ var(sess.client) -m found }} !{itself}" if tls else ""
     return f"""\
 frontend {name}-front
     mode tcp
-    bind {balancer.bind}:{balancer.fronts[name]}
+    bind {balancer.bind}:{balancer.fronts[name]}{secure}
     log global
     log-format "tcp|{name}|%s|%ci:%cp|%Tt|%ts|%[var(sess.client)]|end|"
     timeout client 15m
     tcp-request inspect-delay 3s
     tcp-request content set-var(sess.began) date(0,ms) unless {{ var(sess.began) -m found }}
     tcp-request content reject if {{ req.len gt 0 }} !{{ req.payload(0,1) -m bin 10 }}
-    tcp-request content set-var(sess.client) {_CLIENT_ID},{_CLEAN} if {{ req.payload(0,0),mqtt_is_valid }}
+    tcp-request content set-var(sess.client) {_CLIENT_ID},{_CLEAN} if {{ req.payload(0,0),mqtt_is_valid }}{only}
     tcp-request content accept if {{ var(sess.client) -m found }}
     tcp-request content reject if WAIT_END
     default_backend {name}

@@ -42,11 +42,24 @@ object() {{ have "$2" || {{ copy "$1" "$2" && take "$2"; }}; }}
 object program/node.pyz {root}/node.pyz
 object nodes/{node}/haproxy.cfg {root}/{node}/haproxy.cfg
 object nodes/session_start.lua {root}/{node}/session_start.lua
-have {root}/{node}/node.json || {{
+{tls}have {root}/{node}/node.json || {{
     aws ssm get-parameter --region {region} --with-decryption --name {facts} --query Parameter.Value --output text \\
         > {root}/{node}/node.json.partial && take {root}/{node}/node.json
 }}
 """
+
+_TLS = """\
+mkdir -p {root}/{node}/tls
+fresh() {{ openssl x509 -noout -checkend 2592000 -in "$1" > /dev/null 2>&1; }}
+parameter() {{
+    timeout 20 aws ssm get-parameter --region {region} --with-decryption --name "$1" --query Parameter.Value \\
+        --output text > "$2.partial" && grep -q BEGIN "$2.partial" && take "$2"
+}}
+pem() {{ fresh "$2" || parameter "$1" "$2" || have "$2"; }}
+pem {devices} {root}/{node}/tls/devices.pem
+pem {server} {root}/{node}/tls/server.pem
+"""
+"""What ends within thirty days is fetched anew, where that works; a node that comes back alone goes on with its own."""
 
 _JOIN = """\
 #!/bin/bash
@@ -76,10 +89,15 @@ mountpoint -q {root} || mount {root}
 """
 
 
-def user_data(node: str, region: str, bucket: str, facts: str, release: str) -> str:
-    """The cloud-init text of a node. ``facts`` and ``release`` are parameters: its node.json, and what is promoted."""
+def user_data(node: str, region: str, bucket: str, facts: str, release: str, tls: tuple[str, str] | None = None) -> str:
+    """The cloud-init text of a node.
+
+    ``facts`` and ``release`` are parameters: its node.json, and what is promoted; so are the two of ``tls``, with the
+    certificates of devices' authorities and of its zone.
+    """
     said = {"node": node, "region": region, "bucket": bucket, "facts": facts, "release": release, "root": ROOT}
     said["program"] = " ".join(PROGRAM)
+    said["tls"] = _TLS.format(**said, devices=tls[0], server=tls[1]) if tls else ""
     files = {
         "/usr/local/sbin/turnabout-volume": ("0755", _VOLUME.format(**said)),
         "/usr/local/sbin/turnabout-fetch": ("0755", _FETCH.format(**said)),

@@ -36,6 +36,8 @@ class EquipmentArgs:
     bucket: pulumi.Input[str]
     mongo_uri: pulumi.Input[str]
     tokens: Mapping[str, pulumi.Input[str]]
+    tls: bool
+    """Whether devices and zones have certificates."""
 
 
 def facts_path(labels: Labels, node: str) -> str:
@@ -54,7 +56,7 @@ class Equipment(pulumi.ComponentResource):
         self._object("program/node.pyz", source=pulumi.FileAsset(str(program)))
         self._object("nodes/session_start.lua", content=START_LINE)
         for slot in args.slots:
-            balancer = balancer_of(slot, args.slots, args.fronts, RUN)
+            balancer = balancer_of(slot, args.slots, args.fronts, RUN, args.tls)
             config = haproxy_cfg(balancer, f"{slot.root}/session_start.lua")
             self._object(f"nodes/{slot.name}/haproxy.cfg", content=config)
             self._facts(slot)
@@ -94,7 +96,7 @@ class Equipment(pulumi.ComponentResource):
             ports=slot.listens,
             haproxy=HAPROXY,
             config=f"{slot.root}/haproxy.cfg",
-            balancer=balancer_of(slot, self._args.slots, self._args.fronts, RUN),
+            balancer=balancer_of(slot, self._args.slots, self._args.fronts, RUN, self._args.tls),
             observe_port=OBSERVE_PORT,
             observe_token=token,
             trusted=self._args.trusted,

@@ -43,6 +43,7 @@ def node_facts(
         },
         "observe": {"port": observe_port, "token": observe_token},
         "trusted": list(trusted),
+        "peers": {server.name: {"host": server.host, "ports": dict(server.ports)} for server in balancer.servers},
         "secrets": {"mongo_uri": mongo_uri},
         "python": python,
         "reserve_bytes": RESERVE_BYTES,

@@ -71,8 +71,6 @@ class Willing(mocks.Mocks):
 
     def __init__(self, machine: str = "") -> None:
         self.machine = machine
-        self.numbers: dict[str, int] = {}
-        """How many of each kind were asked for."""
         self.private: list[dict[str, str]] = []
         """The private addresses that Atlas gives a cluster."""
 
@@ -98,12 +96,11 @@ class Willing(mocks.Mocks):
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         kind = args.typ.rpartition(":")[2]
-        self.numbers[args.typ] = self.numbers.get(args.typ, 0) + 1
         state: dict[str, Any] = {**args.inputs, "arn": f"arn:aws:{kind.lower()}:{args.name}"}
         state.setdefault("name", args.name)
         if kind == "Eip":
             address = "carrierIp" if args.inputs.get("networkBorderGroup") else "publicIp"
-            state[address] = _address("155.146" if address == "carrierIp" else "198.51", args.name)
+            state[address] = _address("198.18" if address == "carrierIp" else "198.19", args.name)
         elif kind == "Bucket":
             state["bucket"] = f"{args.name}-0f1e2d"
         elif kind in ("AdvancedCluster", "FlexCluster"):
@@ -162,7 +159,7 @@ class Monitor(mocks.MockMonitor):
 
 
 def _address(network: str, name: str) -> str:
-    """An address that follows from whose it is, so that it is the same in every run."""
+    """An address that follows from whose it is, so that it is the same in every run; of a range that nobody has."""
     number = crc32(name.encode())
     return f"{network}.{number // 254 % 254 + 1}.{number % 254 + 1}"
 

@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-SCHEMA = "turnabout/outputs/2"
+SCHEMA = "turnabout/outputs/3"
+REPLACE = "replace"
+"""A file of this name in a ``local`` node's root asks the platform for another machine; it goes when it has one."""
 TRANSPORTS = ("local", "ssh", "ssm")
 
 
@@ -28,7 +30,7 @@ class NodeOutput:
     transport: str
     """``local``, ``ssh`` or ``ssm``."""
     address: str
-    """Host for ``ssh``, instance id for ``ssm``, empty for ``local``."""
+    """Host (or ``host:port``) for ``ssh``, instance id for ``ssm``, empty for ``local``."""
     observe_url: str
     observe_token: str
     fronts: Mapping[str, str]
@@ -39,6 +41,8 @@ class NodeOutput:
     """Names of the balancer's backends whose weights may be set."""
     carrier: str = ""
     """Address of this node in the carrier's network, where devices reach its fronts; empty where there is none."""
+    host_key: str = ""
+    """The public key by which ``ssh`` knows this node, as ``ssh-ed25519 AAAA…``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,10 @@ class Outputs:
     """Ed25519 public keys, 64 hex digits each, whose signature on a manifest the nodes accept."""
     bastion: str
     """Host that ``ssh`` passes through; empty when nodes are reached directly."""
+    bastion_host_key: str = ""
+    """The public key by which ``ssh`` knows the bastion."""
+    ssh_user: str = ""
+    """Who logs in, on the bastion and on nodes."""
     region: str = ""
     """Region that ``ssm`` and the bucket are asked in; empty on one machine."""
     artifacts: str = ""

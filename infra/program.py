@@ -21,6 +21,7 @@ from infra.artifacts import Artifacts, ArtifactsArgs
 from infra.atlas import Client, FarStore, FarStoreArgs
 from infra.atlas_link import Ways
 from infra.bastion import Bastion, BastionArgs
+from infra.certificates import Certificates, CertificatesArgs
 from infra.controllers import Controllers, ControllersArgs
 from infra.endpoints import Endpoints, EndpointsArgs
 from infra.equipment import Equipment, EquipmentArgs
@@ -32,7 +33,7 @@ from infra.published import Published, PublishedArgs, Reached, token
 from infra.registry import Registry, RegistryArgs
 from infra.roles import MachineRole
 from infra.slot import MachineArgs, NodeSlot
-from infra.slots import slots
+from infra.slots import slots, speaks_mqtt
 
 
 class NotInCloud(Exception):
@@ -154,13 +155,16 @@ class Platform(pulumi.ComponentResource):
         return published.document
 
     def _ways_in(self, network: Network, built: zones.Built) -> None:
-        """What an environment may ask for besides: ways to AWS inside the VPC, and names."""
+        """What an environment may ask for besides: ways to AWS inside the VPC, certificates, and names."""
         infra = self.infra
         if infra.ssm_endpoints:
             subnets = [subnet.id for subnet in network.public_subnets]
             Endpoints(
                 "inside", EndpointsArgs(self.labels, infra.region, network.vpc.id, infra.vpc, subnets), self.under
             )
+        if infra.device_tls:
+            mqtt = sorted({slot.zone for slot in self.slots if speaks_mqtt(slot)})
+            Certificates("tls", CertificatesArgs(self.labels, mqtt), self.under)
         if infra.dns:
             carriers: dict[str, list[pulumi.Input[str]]] = {}
             for slot in self.slots:
@@ -208,6 +212,7 @@ class Platform(pulumi.ComponentResource):
             bucket=artifacts.bucket.bucket,
             mongo_uri=store.uri,
             tokens=self._tokens(),
+            tls=self.infra.device_tls,
         )
 
     def _published(

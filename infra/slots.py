@@ -68,8 +68,12 @@ def _of(nodes: tuple[tuple[str, str], ...], infra: Infra, app: App) -> list[Slot
     return found
 
 
-def balancer_of(slot: Slot, every: tuple[Slot, ...], fronts: Mapping[str, int], run: str) -> Balancer:
-    """What HAProxy on one node does: it balances over the nodes of its zone."""
+def speaks_mqtt(slot: Slot) -> bool:
+    return "tcp" in slot.app.modes.values()
+
+
+def balancer_of(slot: Slot, every: tuple[Slot, ...], fronts: Mapping[str, int], run: str, tls: bool) -> Balancer:
+    """What HAProxy on one node does: it balances over the nodes of its zone, ``tls`` with certificates for MQTT."""
     peers = [peer for peer in every if (peer.zone, peer.app.name) == (slot.zone, slot.app.name)]
     return Balancer(
         bind=slot.address,
@@ -79,4 +83,5 @@ def balancer_of(slot: Slot, every: tuple[Slot, ...], fronts: Mapping[str, int], 
         servers=tuple(Server(peer.name, peer.address, peer.listens) for peer in peers),
         ready_port=slot.app.ready_port,
         ready_path=slot.app.ready_path,
+        tls=f"{slot.root}/tls" if tls and speaks_mqtt(slot) else "",
     )

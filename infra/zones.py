@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pulumi
 
 from environments import Infra
+from infra import certificates
 from infra.artifacts import Artifacts
 from infra.boot import user_data
 from infra.edge import EdgeZone, ZoneArgs
@@ -18,7 +19,7 @@ from infra.network import Network
 from infra.region import RegionZone, RegionZoneArgs
 from infra.roles import MachineRole, Right, RoleArgs
 from infra.slot import MachineArgs, NodeSlot
-from infra.slots import Slot
+from infra.slots import Slot, speaks_mqtt
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ def roles(
         mine = [slot for slot in slots if slot.zone == zone]
         app = mine[0].app.name
         names = [facts_path(labels, slot.name) for slot in mine] + [labels.path("releases", app)]
+        names += certificates.paths(labels, zone) if infra.device_tls and speaks_mqtt(mine[0]) else ()
         rights = [
             Right(["s3:GetObject"], objects),
             Right(["ssm:GetParameter"], [f"{under}{name}" for name in names]),
@@ -127,7 +129,8 @@ def _behind(args: ZonesArgs, zone: ZoneArgs) -> RegionZoneArgs:
 def _user_data(args: ZonesArgs, slot: Slot) -> pulumi.Output[str]:
     region, facts = args.infra.region, facts_path(args.labels, slot.name)
     release = args.labels.path("releases", slot.app.name)
+    tls = certificates.paths(args.labels, slot.zone) if args.infra.device_tls and speaks_mqtt(slot) else None
     text: pulumi.Output[str] = args.artifacts.bucket.bucket.apply(
-        lambda bucket: user_data(slot.name, region, bucket, facts, release)
+        lambda bucket: user_data(slot.name, region, bucket, facts, release, tls)
     )
     return text

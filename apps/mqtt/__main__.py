@@ -14,15 +14,11 @@ import sqlite3
 import sys
 from pathlib import Path
 
+from apps.mqtt.assemble import assemble
 from apps.mqtt.config import BadConfig, Config, load
-from apps.mqtt.http_server import HttpServer
-from apps.mqtt.ingest import Ingest
+from apps.mqtt.layout import StoreRefused
 from apps.mqtt.log import log
-from apps.mqtt.progress import ProgressReader
-from apps.mqtt.queries import Reader
-from apps.mqtt.store import Store, StoreRefused
-from apps.mqtt.supervise import Forwarder
-from apps.mqtt.web import Web, refuse
+from apps.mqtt.store import Store
 
 STOP_SECONDS = 2.0  # each for the pending commits and the connections; release.toml allows 5 in all
 
@@ -32,30 +28,29 @@ async def serve(config: Config, config_file: Path, store: Store) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    forwarder = Forwarder(config_file)
-    ingest = Ingest(config, store, on_commit=forwarder.wake)
-    web = Web(ingest, Reader(config.data), ProgressReader(config.data), forwarder.state)
-    server = HttpServer(web.respond, refuse, config.release)
-    await server.start(config.bind, config.http_port)
-    await ingest.start()
+    app = assemble(config, config_file, store)
+    await app.server.start(config.bind, config.http_port)
+    await app.ingest.start()
     log("ready", zone=config.zone, node=config.node, release=config.release, pid=os.getpid())
 
-    committing = asyncio.create_task(ingest.commit_for_ever())
-    forwarding = asyncio.create_task(forwarder.keep_running())
+    working = [asyncio.create_task(work) for work in app.work()]
     stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait({committing, forwarding, stopped}, return_when=asyncio.FIRST_COMPLETED)
-
-    broken = next((task for task in (committing, forwarding) if task.done()), None)
+    await asyncio.wait({*working, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    broken = next((task for task in working if task.done()), None)
     if broken is not None:
         log("defect", why=repr(broken.exception()))
         return 1
     log("stopping")
-    forwarding.cancel()
-    await asyncio.gather(ingest.stop(STOP_SECONDS), forwarder.stop(STOP_SECONDS))
-    await server.stop()
+    committing, *others = working
+    for task in others:
+        task.cancel()
+    await asyncio.gather(app.ingest.stop(STOP_SECONDS), app.forwarder.stop(STOP_SECONDS))
+    await app.hub.stop()
+    await app.server.stop()
+    app.sessions.close()
     committing.cancel()
-    log("stopped", **{name: getattr(ingest.counters, name) for name in ("publishes_received", "puback_total")})
-    if ingest.is_committing:
+    log("stopped", **{name: getattr(app.ingest.counters, name) for name in ("publishes_received", "puback_total")})
+    if app.ingest.is_committing:
         os._exit(0)  # the disk hangs, and so would any orderly end; what is not committed was not acknowledged
     return 0
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from apps.mqtt.rules import BadRule, Rule, parse
+
 ZONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 
 
@@ -17,16 +19,21 @@ class BadConfig(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The environment's table for this application. All are positive integers, except where 0 is explained."""
+    """The environment's table for this application. Numbers are positive integers, except where 0 is explained."""
 
     max_packet_bytes: int = 16_384
     max_connections: int = 5_000
+    max_rate: int = 0  # messages a second of one client; one that is faster is read more slowly. 0: no limit
     max_in_flight: int = 200  # messages of one connection that wait for their commit
     max_pending: int = 20_000  # the same, of all connections
     max_batch: int = 2_000  # messages in one transaction
     connect_seconds: int = 3  # a connection that sends no CONNECT within this is closed
     quarantine_rows: int = 10_000  # the oldest are dropped, and counted, beyond this
-    max_store_bytes: int = 0  # 0: as much as the disk holds
+    retention_days: int = 30  # readings that are far are kept here this long
+    max_store_bytes: int = 0  # near it, readings that are far go early; 0: as much as the disk holds
+    session_seconds: int = 604_800  # how long a session outlives its connection, at most; never over the retention
+    watchers: str = "watch-*"  # client ids that may subscribe to the whole zone; patterns, separated by spaces
+    rules: tuple[Rule, ...] = ()  # a list of tables: see ``rules``
     forward_batch: int = 5_000  # documents in one write to the far store, at most
 
 
@@ -40,6 +47,7 @@ class Config:
     http_port: int
     data: Path
     mongo_uri: str
+    peers: dict[str, tuple[str, int]]  # the other nodes of the zone: where each answers by HTTP
     settings: Settings
 
 
@@ -63,6 +71,7 @@ def load(path: Path) -> Config:
         http_port=_needed(parsed, path, "ports.http", int),
         data=Path(_needed(parsed, path, "data", str)),
         mongo_uri=_needed(parsed, path, "secrets.mongo_uri", str),
+        peers=_peers(parsed, path),
         settings=_settings(parsed, path),
     )
 
@@ -77,15 +86,36 @@ def _needed(parsed: Any, path: Path, key: str, kind: type) -> Any:
     return found
 
 
+def _peers(parsed: Any, path: Path) -> dict[str, tuple[str, int]]:
+    """Without the key, the node is alone in its zone."""
+    try:
+        named = parsed.get("peers", {}).items()
+        peers = {str(name): (str(peer["host"]), int(peer["ports"]["http"])) for name, peer in named}
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise BadConfig(f'{path}: "peers" is not a table of nodes, each with "host" and "ports.http".') from None
+    return {name: where for name, where in peers.items() if name != parsed.get("node")}
+
+
 def _settings(parsed: Any, path: Path) -> Settings:
     table = parsed.get("settings", {})
     if not isinstance(table, dict):
         raise BadConfig(f'{path}: "settings" is not a table.')
-    chosen: dict[str, int] = {}
+    chosen: dict[str, Any] = {}
     for field in fields(Settings):
         if field.name not in table:
             continue
         value = table[field.name]
+        if field.name == "rules":
+            try:
+                chosen["rules"] = parse(value)
+            except BadRule as error:
+                raise BadConfig(f'{path}: "settings.rules" cannot be used: {error}.') from None
+            continue
+        if isinstance(field.default, str):
+            if not isinstance(value, str):
+                raise BadConfig(f'{path}: "settings.{field.name}" is {value!r}; it must be a text.')
+            chosen[field.name] = value
+            continue
         lowest = 0 if field.default == 0 else 1
         if type(value) is not int or value < lowest:
             raise BadConfig(f'{path}: "settings.{field.name}" is {value!r}; it must be an integer from {lowest} up.')

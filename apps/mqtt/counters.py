@@ -46,6 +46,7 @@ class Counters:
     connects_refused: int = 0
     protocol_errors: int = 0
     commit_errors: int = 0
+    trimmed: int = 0
     commit_latency_seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))
     batch_size: Histogram = field(default_factory=lambda: Histogram(SIZES))
 

@@ -44,16 +44,17 @@ def database_of(uri: str, zone: str) -> str:
 
 
 class Far:
-    """The ``readings`` of this zone's own database. Needs the right to insert, and no other."""
+    """This zone's own database, and its ``readings``, for which the right to insert is enough."""
 
     def __init__(self, uri: str, zone: str) -> None:
         self._zone = zone
         self._client: MongoClient[dict[str, Any]] = MongoClient(
             uri, serverSelectionTimeoutMS=SELECT_MS, connectTimeoutMS=CONNECT_MS, socketTimeoutMS=ANSWER_MS,
-            appname="edge-forward", connect=False,
+            appname="edge-sync", connect=False,
         )  # fmt: skip
         majority = WriteConcern(w="majority", wtimeout=ANSWER_MS)
-        self._readings = self._client[database_of(uri, zone)].get_collection("readings", write_concern=majority)
+        self.database = self._client[database_of(uri, zone)]
+        self._readings = self.database.get_collection("readings", write_concern=majority)
         self._unknown: dict[bytes, int] = {}
 
     def insert(self, rows: Sequence[Row]) -> dict[int, str]:

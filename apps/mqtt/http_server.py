@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -25,6 +25,7 @@ MAX_CONNECTIONS = 512
 class Request:
     path: tuple[str, ...]  # decoded segments: /v1/devices/a → ("v1", "devices", "a")
     query: dict[str, str]
+    headers: dict[str, str] = field(default_factory=dict)  # names in small letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,14 @@ class Answer:
     status: HTTPStatus
     body: bytes
     content_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer without an end: what comes is written as it comes, until either side goes."""
+
+    chunks: AsyncIterator[bytes]
+    content_type: str
 
 
 class BadRequest(Exception):
@@ -52,7 +61,10 @@ class _Head:
 
 class HttpServer:
     def __init__(
-        self, respond: Callable[[Request], Answer], refuse: Callable[[BadRequest], Answer], release: str
+        self,
+        respond: Callable[[Request], Awaitable[Answer | Stream]],
+        refuse: Callable[[BadRequest], Answer],
+        release: str,
     ) -> None:
         self._respond = respond
         self._refuse = refuse
@@ -65,7 +77,7 @@ class HttpServer:
         self._server = await asyncio.start_server(self._serve, host, port, limit=HEAD_BYTES, backlog=256)
 
     async def stop(self) -> None:
-        """Answers under way are synchronous and thus done; what is left waits for a next request, in vain."""
+        """What is left waits for a next request, for a peer or for news: in vain."""
         self._stopping = True
         if self._server is not None:
             self._server.close()
@@ -86,6 +98,9 @@ class HttpServer:
                 pass
         except (ConnectionError, TimeoutError, asyncio.IncompleteReadError):
             pass  # the client went away, or never finished its request
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
         finally:
             self._tasks.discard(task)
             writer.close()
@@ -105,13 +120,32 @@ class HttpServer:
         except BadRequest as why:
             await self._write(writer, self._refuse(why), head=False, keep_alive=False)
             return False
+        answer = await self._answer(head.request)
+        if isinstance(answer, Stream):
+            await self._stream(reader, writer, answer)
+            return False
         keep_alive = head.keep_alive and not self._stopping
-        await self._write(writer, self._answer(head.request), head=head.method == "HEAD", keep_alive=keep_alive)
+        await self._write(writer, answer, head=head.method == "HEAD", keep_alive=keep_alive)
         return keep_alive
 
-    def _answer(self, request: Request) -> Answer:
+    async def _stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, stream: Stream) -> None:
+        lines = ("HTTP/1.1 200 OK", f"Content-Type: {stream.content_type}", f"X-Release: {self._release}",
+                 "Cache-Control: no-store", "Connection: close")  # fmt: skip
+        writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
+        gone = asyncio.ensure_future(reader.read(1))  # whatever comes now, nothing is asked for any more
         try:
-            return self._respond(request)
+            async for chunk in stream.chunks:
+                if gone.done():
+                    return
+                writer.write(chunk)
+                async with asyncio.timeout(WRITE_SECONDS):
+                    await writer.drain()
+        finally:
+            gone.cancel()
+
+    async def _answer(self, request: Request) -> Answer | Stream:
+        try:
+            return await self._respond(request)
         except Exception as error:  # one bad answer must not end the server
             log("answer_failed", path="/".join(request.path)[:200], why=f"{type(error).__name__}: {error}")
             return self._refuse(BadRequest(HTTPStatus.INTERNAL_SERVER_ERROR, "This could not be read from the store."))
@@ -142,7 +176,7 @@ def _parse(raw: bytes) -> _Head:
         name, colon, value = line.partition(":")
         if not colon or not name or name != name.strip():
             raise BadRequest(HTTPStatus.BAD_REQUEST, "A header line has no name.")
-        headers[name.lower()] = value.strip().lower()
+        headers[name.lower()] = value.strip()
     if method not in ("GET", "HEAD"):
         raise BadRequest(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD are served here.")
     if "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
@@ -153,6 +187,6 @@ def _parse(raw: bytes) -> _Head:
         query = dict(parse_qsl(url.query, keep_blank_values=True, errors="strict", max_num_fields=20))
     except ValueError:
         raise BadRequest(HTTPStatus.BAD_REQUEST, "The request's target cannot be decoded.") from None
-    connection = headers.get("connection", "")
+    connection = headers.get("connection", "").lower()
     keep_alive = "close" not in connection if version == "HTTP/1.1" else "keep-alive" in connection
-    return _Head(method, Request(path, query), keep_alive)
+    return _Head(method, Request(path, query, headers), keep_alive)

@@ -17,15 +17,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
+from apps.mqtt.access import Access
 from apps.mqtt.config import Config
 from apps.mqtt.connection import Connection
 from apps.mqtt.counters import Counters
+from apps.mqtt.hub import Hub
 from apps.mqtt.log import log
-from apps.mqtt.packets import puback
-from apps.mqtt.store import Arrival, Store, Tally
+from apps.mqtt.packets import V5, puback
+from apps.mqtt.reasons import BANNED, PAYLOAD_INVALID, SUCCESS
+from apps.mqtt.store import TRIM_ROWS, Arrival, Store, Tally
+from apps.mqtt.wills import Wills
 
 BACKLOG = 1024  # connections that may wait to be accepted: a whole zone reconnects at once
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0)
+TRIM_EVERY_SECONDS = 1.0
+DENIED_EVERY_SECONDS = 0.5
+DAY_MS = 86_400_000
 STALLED_SECONDS = 5.0  # one commit under way for longer than this makes the node unready
 
 
@@ -33,7 +40,7 @@ STALLED_SECONDS = 5.0  # one commit under way for longer than this makes the nod
 class Waiting:
     """A message that is received and not yet durable."""
 
-    connection: Connection
+    connection: Connection | None  # None: it is our own
     packet_id: int | None  # None: quality of service 0, nobody waits
     arrival: Arrival
 
@@ -41,14 +48,23 @@ class Waiting:
 class Ingest:
     """All MQTT connections of this node and the one queue behind them. Lives in one event loop."""
 
-    def __init__(self, config: Config, store: Store, on_commit: Callable[[], None]) -> None:
+    def __init__(
+        self, config: Config, store: Store, access: Access, hub: Hub,
+        on_commit: Callable[[Tally], None], far_cursor: Callable[[], int],
+    ) -> None:  # fmt: skip
+        """``on_commit`` hears of every commit; ``far_cursor`` tells up to which reading all need nothing more."""
         self.settings = config.settings
         self.zone = config.zone
+        self.access = access
+        self.hub = hub
+        self.wills = Wills(self.publish)
         self.counters = Counters()
         self.blocked: set[Connection] = set()
         self._address = (config.bind, config.mqtt_port)
         self._store = store
         self._on_commit = on_commit
+        self._far_cursor = far_cursor
+        self._thread = ThreadPoolExecutor(1, "commit")
         self._queue: deque[Waiting] = deque()
         self._something_waits = asyncio.Event()
         self._empty = asyncio.Event()
@@ -68,7 +84,6 @@ class Ingest:
     async def commit_for_ever(self) -> None:
         """Commit what waits, batch after batch. Ends only by cancellation or by a defect of ours."""
         loop = asyncio.get_running_loop()
-        thread = ThreadPoolExecutor(1, "commit")
         failures = 0
         while True:
             if not self._queue:
@@ -78,7 +93,7 @@ class Ingest:
             batch = list(islice(self._queue, self.settings.max_batch))
             self._commit_began = began = time.monotonic()
             try:
-                tally = await loop.run_in_executor(thread, self._store.commit, [w.arrival for w in batch])
+                tally = await loop.run_in_executor(self._thread, self._store.commit, [w.arrival for w in batch])
             except sqlite3.Error as error:
                 self._commit_began = None
                 self._fail(error, len(batch))
@@ -87,6 +102,30 @@ class Ingest:
                 continue
             failures = 0
             self._settle(batch, tally, time.monotonic() - began)
+
+    async def trim_for_ever(self) -> None:
+        """Drop what is far and old, or far and in the way; a little at a time, between two commits."""
+        loop = asyncio.get_running_loop()
+        while True:
+            before = int(time.time() * 1000) - self.settings.retention_days * DAY_MS
+            try:
+                far = self._far_cursor()
+                trimmed = await loop.run_in_executor(self._thread, self._store.trim, before, far)
+            except sqlite3.Error:
+                trimmed = 0  # the commits find the same, and say so
+            self.counters.trimmed += trimmed
+            if trimmed < TRIM_ROWS:
+                await asyncio.sleep(TRIM_EVERY_SECONDS)
+
+    async def heed_denials(self) -> None:
+        """Read the list of denied clients whenever it changed, and let those go; nobody else notices."""
+        while True:
+            await asyncio.sleep(DENIED_EVERY_SECONDS)
+            if self.access.reload():
+                for device, connection in list(self._by_device.items()):
+                    if self.access.is_denied(device):
+                        log("connection_denied", device=device)
+                        connection.refuse(BANNED)
 
     async def stop(self, within: float) -> None:
         """Take nothing more, commit and acknowledge what is pending, then close every connection."""
@@ -117,6 +156,15 @@ class Ingest:
         if self._commit_began is not None and time.monotonic() - self._commit_began > STALLED_SECONDS:
             return f"One commit has been under way for {time.monotonic() - self._commit_began:.0f} s."
         return None
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping
+
+    @property
+    def is_failing(self) -> bool:
+        """The store cannot commit."""
+        return bool(self._failing)
 
     @property
     def is_committing(self) -> bool:
@@ -153,21 +201,28 @@ class Ingest:
 
     def accept(self, connection: Connection, device: str) -> None:
         """A second connection of one device replaces the first, as the protocol demands."""
+        self.wills.revoke(device)
         former = self._by_device.get(device)
         self.connected_seconds()  # until now they were as many as they were
         self._by_device[device] = connection
         self.counters.connects_accepted += 1
         if former is not None:
-            former.replaced()
+            former.taken_over()
 
-    def forget(self, connection: Connection, device: str) -> None:
+    def forget(self, connection: Connection) -> None:
+        device = connection.client.name
         self._connections.discard(connection)
         self.blocked.discard(connection)
         if self._by_device.get(device) is connection:
             self.connected_seconds()
             del self._by_device[device]
 
-    def submit(self, connection: Connection, packet_id: int | None, arrival: Arrival) -> None:
+    def publish(self, arrival: Arrival) -> None:
+        """Something that no connection waits for: a will, a command, an alert."""
+        self.counters.publishes_received += 1
+        self.submit(None, None, arrival)
+
+    def submit(self, connection: Connection | None, packet_id: int | None, arrival: Arrival) -> None:
         self._queue.append(Waiting(connection, packet_id, arrival))
         self._something_waits.set()
 
@@ -192,15 +247,19 @@ class Ingest:
             log("commits_resumed")
             self._failing = ""
         settled: dict[Connection, list[bytes]] = {}
-        for waiting in batch:
-            answer = puback(waiting.packet_id) if waiting.packet_id is not None else b""
+        for at, waiting in enumerate(batch):
+            if waiting.connection is None:
+                continue
+            told = at in tally.unreadable and waiting.connection.version == V5
+            reason = PAYLOAD_INVALID if told else SUCCESS
+            answer = puback(waiting.packet_id, reason) if waiting.packet_id is not None else b""
             settled.setdefault(waiting.connection, []).append(answer)
         for connection, answers in settled.items():
             if connection.settle(len(answers), b"".join(answers)):
                 counters.puback_total += sum(map(bool, answers))
         for connection in list(self.blocked):
             connection.unblock()
-        self._on_commit()
+        self._on_commit(tally)
 
     def _fail(self, error: sqlite3.Error, messages: int) -> None:
         self.counters.commit_errors += 1

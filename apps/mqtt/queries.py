@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from apps.mqtt.store import FILE
+from apps.mqtt.layout import FILE
+from apps.mqtt.message import Message
 
 PAGE = "SELECT n, id, device, epoch, seq, reading, ts, rts FROM readings WHERE n > ? ORDER BY n LIMIT ?"
 PAGE_OF_DEVICE = (
     "SELECT n, id, device, epoch, seq, reading, ts, rts FROM readings WHERE device = ? AND n > ? ORDER BY n LIMIT ?"
 )
+LOGS = {
+    "readings": (
+        "SELECT n, device, payload, qos, properties, expires, rts, reading, seq, epoch, ts FROM readings "
+        "WHERE n > ? ORDER BY n LIMIT ?"
+    ),
+    "messages": (
+        "SELECT n, topic, payload, qos, publisher, properties, expires, rts FROM messages "
+        "WHERE n > ? ORDER BY n LIMIT ?"
+    ),
+}
+"""The two logs of a node, each numbered on its own: what devices measured, and what else was published."""
+
+HEADS = {
+    "readings": "SELECT coalesce((SELECT max(n) FROM readings), stored) FROM totals",
+    "messages": "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'messages'), 0)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +72,7 @@ class Reader:
         # Opened for writing but never written: a read-only connection cannot take over the log of a killed writer.
         self._db = sqlite3.connect(data / FILE, isolation_level=None)
         self._db.execute("PRAGMA query_only = 1")
+        self._zone = ""
 
     def close(self) -> None:
         self._db.close()
@@ -62,6 +82,11 @@ class Reader:
         row = self._db.execute(query, (device,)).fetchone()
         return None if row is None else Latest(*row)
 
+    def newest(self) -> list[Latest]:
+        """Of every device."""
+        query = "SELECT device, epoch, seq, reading, ts, rts FROM latest"
+        return [Latest(*row) for row in self._db.execute(query)]
+
     def page(self, after: int, limit: int, device: str | None = None) -> list[Row]:
         if device is None:
             rows = self._db.execute(PAGE, (after, limit))
@@ -69,9 +94,41 @@ class Reader:
             rows = self._db.execute(PAGE_OF_DEVICE, (device, after, limit))
         return [Row(*row) for row in rows.fetchall()]
 
+    def rows(self, after: int, limit: int, device: str | None) -> list[dict[str, Any]]:
+        """A page as readers get it."""
+        return [{**asdict(row), "id": row.id.hex()} for row in self.page(after, limit, device)]
+
     def zone(self) -> str:
-        (zone,) = self._db.execute("SELECT zone FROM about").fetchone()
-        return str(zone)
+        if not self._zone:
+            (self._zone,) = self._db.execute("SELECT zone FROM about").fetchone()
+        return self._zone
+
+    def head(self, log: str) -> int:
+        (head,) = self._db.execute(HEADS[log]).fetchone()
+        return int(head)
+
+    def published(self, log: str, after: int, limit: int) -> list[Message]:
+        """Messages of a log after place ``after``, in order."""
+        rows = self._db.execute(LOGS[log], (after, limit)).fetchall()
+        if log == "messages":
+            return [Message(n, topic, p, qos, who, False, *more) for n, topic, p, qos, who, *more in rows]
+        return [self._published(*row) for row in rows]
+
+    def _published(self, n: int, device: str, payload: bytes | None, qos: int | None, *more: Any) -> Message:
+        properties, expires, rts, reading, seq, epoch, ts = more
+        if payload is None:  # written by a release that did not keep it: what it said, in our own spelling
+            said = {"reading": reading, "seq": seq, "epoch": epoch, "ts": ts}
+            payload = json.dumps({name: value for name, value in said.items() if value is not None}).encode()
+        topic = f"f/{self.zone()}/{device}/t"
+        return Message(n, topic, payload, 1 if qos is None else qos, device, False, properties or b"", expires, rts)
+
+    def retained(self) -> list[Message]:
+        query = "SELECT topic, payload, qos, publisher, properties, expires, rts FROM retained"
+        return [Message(0, t, p, qos, who, True, *more) for t, p, qos, who, *more in self._db.execute(query)]
+
+    def mark(self, name: str) -> int:
+        row = self._db.execute("SELECT value FROM marks WHERE name = ?", (name,)).fetchone()
+        return 0 if row is None else int(row[0])
 
     def snapshot(self, cursor: int) -> Snapshot:
         """``stored`` is counted by the writer, ``backlog`` from the rows: two ways that must agree."""

@@ -1,7 +1,7 @@
 """The durable store: one SQLite file, one writer, one transaction for all that a batch of messages changes.
 
-Layout, locking, versions and writing live here; reading is in ``queries``. A batch is either wholly on disk when
-``commit`` returns (write-ahead log, ``synchronous=FULL``) or not there at all.
+Locking and writing live here; the tables are in ``layout``, reading is in ``queries``. A batch is either wholly on
+disk when ``commit`` returns (write-ahead log, ``synchronous=FULL``) or not there at all.
 
 Rows of ``readings`` are numbered 1, 2, 3, … without gaps in the order of their commits. The forwarder's cursor, the
 pages of ``/v1/readings`` and the law ``stored = forwarded + backlog + dead_letter`` all rest on that.
@@ -10,37 +10,33 @@ pages of ``/v1/readings`` and the law ``stored = forwarded + backlog + dead_lett
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from apps.mqtt.layout import FILE, StoreRefused, prepare
 from apps.mqtt.lock import hold
+from apps.mqtt.message import Message
 from apps.mqtt.reading import Reading, Unreadable
 
-READS = (1,)  # data versions, as release.toml names them
-WRITES = 1
-FILE = "readings.db"
 QUARANTINED_PAYLOAD_BYTES = 4096
 BUSY_SECONDS = 0.5  # nobody else writes; a visitor with a database shell is waited for this long per try
-
-SCHEMA = """
-CREATE TABLE readings (
-    n INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, device TEXT NOT NULL,
-    epoch INTEGER, seq INTEGER, reading NOT NULL, ts INTEGER, rts INTEGER NOT NULL);
-CREATE INDEX readings_by_device ON readings (device, n);
-CREATE TABLE latest (
-    device TEXT PRIMARY KEY, epoch INTEGER, seq INTEGER, reading NOT NULL, ts INTEGER, rts INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE quarantine (
-    n INTEGER PRIMARY KEY, device TEXT NOT NULL, topic TEXT NOT NULL, reason TEXT NOT NULL, payload BLOB NOT NULL,
-    payload_bytes INTEGER NOT NULL, rts INTEGER NOT NULL);
-CREATE TABLE totals (stored INTEGER NOT NULL, quarantined INTEGER NOT NULL, quarantine_dropped INTEGER NOT NULL);
-INSERT INTO totals VALUES (0, 0, 0);
-CREATE TABLE about (zone TEXT NOT NULL);
-"""
+CROWDED = 0.8  # of max_store_bytes in use: readings that are far go, whatever their age
+TRIM_ROWS = 2_000  # in one transaction, so that no message waits long behind it
 
 NEWEST = "SELECT coalesce(max(n), (SELECT stored FROM totals)) FROM readings"
-INSERT = "INSERT INTO readings (n, id, device, epoch, seq, reading, ts, rts) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT = (
+    "INSERT INTO readings (n, id, device, epoch, seq, reading, ts, rts, payload, qos, properties, expires) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+INSERT_MESSAGE = (
+    "INSERT INTO messages (id, topic, payload, qos, publisher, properties, expires, rts) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+RETAIN = "INSERT OR REPLACE INTO retained VALUES (?, ?, ?, ?, ?, ?, ?)"
+MARK = "INSERT OR REPLACE INTO marks VALUES (?, ?)"
 
 # The newest reading is the one the device numbered last; its clock may be wrong. Where one of the two carries
 # no number, the one that came last is the newest.
@@ -52,29 +48,54 @@ WHERE excluded.seq IS NULL OR latest.seq IS NULL OR (excluded.epoch, excluded.se
 """
 
 
-class StoreRefused(Exception):
-    """The directory is in use, of another zone, or of a version that this release cannot read."""
+class Passing:
+    """Content that is no reading: a state, a command, an alert. Kept for subscribers, as it came."""
+
+
+PASSING = Passing()
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One received message. ``id`` is the reading's identity, None when the content is unreadable."""
+    """One received message. ``id`` tells a resend from a second message; None: nothing can, or it is unreadable."""
 
     device: str
     topic: str
     payload: bytes
-    content: Reading | Unreadable
+    content: Reading | Unreadable | Passing
     id: bytes | None
     rts: int  # milliseconds, this node's clock
+    qos: int = 1
+    retain: bool = False
+    properties: bytes = b""
+    expires: int | None = None
+    far: int | None = None  # its number among what came from the far store
+
+    def message(self, n: int) -> Message:
+        return Message(
+            n, self.topic, self.payload, self.qos, self.device, self.retain, self.properties, self.expires, self.rts
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What became of a batch; the three add up to its length."""
+    """What became of a batch; the three counts add up to its length."""
 
     committed: int = 0
     duplicates: int = 0
     quarantined: int = 0
+    unreadable: frozenset[int] = field(default=frozenset(), compare=False)  # their positions in the batch
+    readings: tuple[Message, ...] = field(default=(), compare=False)  # what is new in each log, in order
+    messages: tuple[Message, ...] = field(default=(), compare=False)
+    kept: tuple[Arrival, ...] = field(default=(), compare=False)  # the arrivals of ``readings``
+
+
+@dataclass(slots=True)
+class _Sorted:
+    readings: list[Arrival] = field(default_factory=list)
+    passing: list[Arrival] = field(default_factory=list)
+    unreadable: dict[int, tuple[Arrival, str]] = field(default_factory=dict)
+    duplicates: int = 0
 
 
 class Store:
@@ -91,7 +112,7 @@ class Store:
         try:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
-            _prepare(self._db, data, zone)
+            prepare(self._db, data, zone)
             if max_store_bytes:
                 page_size = self._db.execute("PRAGMA page_size").fetchone()[0]
                 self._db.execute(f"PRAGMA max_page_count = {max_store_bytes // page_size}")
@@ -108,69 +129,125 @@ class Store:
         """Write all of ``batch`` durably. Raises sqlite3.Error, and then none of it is kept."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            fresh, unreadable, duplicates = self._sort_out(batch)
-            self._newest = self._insert(fresh)
-            self._quarantine(unreadable)
+            found = self._sort_out(batch)
+            readings = self._insert(found.readings)
+            messages = self._pass_on(found.passing)
+            self._retain([a for a in batch if a.retain and not isinstance(a.content, Unreadable)])
+            self._quarantine(list(found.unreadable.values()))
             self._db.execute("COMMIT")
         except BaseException:
             self._newest = None  # after a COMMIT that failed, only the file knows
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
-        return Tally(len(fresh), duplicates, len(unreadable))
+        self._newest = readings[-1].n if readings else self._newest
+        return Tally(
+            len(readings) + len(messages), found.duplicates, len(found.unreadable),
+            frozenset(found.unreadable), readings, messages, tuple(found.readings),
+        )  # fmt: skip
 
-    def _sort_out(self, batch: Sequence[Arrival]) -> tuple[list[Arrival], list[tuple[Arrival, str]], int]:
+    def trim(self, before: int, far: int) -> int:
+        """Drop the oldest readings that are far (up to number ``far``) and came before ``before``: how many went.
+
+        A store near its bound drops them whatever their age, so that what is safe elsewhere never keeps a new
+        message out. What is not far yet stays, and so does the newest reading of each device.
+        """
+        aged = before
+        if self._crowded():
+            before = sys.maxsize
+        oldest = self._db.execute("SELECT n, rts FROM readings WHERE n <= ? ORDER BY n LIMIT ?", (far, TRIM_ROWS))
+        last = 0
+        for n, rts in oldest:  # in order of commit: a clock that was wrong for a while delays, and never skips
+            if rts >= before:
+                break
+            last = n
+        trimmed = self._db.execute("DELETE FROM readings WHERE n <= ?", (last,)).rowcount if last else 0
+        old = "SELECT n FROM messages WHERE rts < ? ORDER BY n LIMIT ?"
+        self._db.execute(f"DELETE FROM messages WHERE n IN ({old})", (aged, TRIM_ROWS))
+        self._db.execute("DELETE FROM retained WHERE payload = x'' AND rts < ?", (aged,))
+        return trimmed
+
+    def _crowded(self) -> bool:
+        (most,), (pages,), (free,) = (
+            self._db.execute(f"PRAGMA {name}").fetchone() for name in ("max_page_count", "page_count", "freelist_count")
+        )
+        return bool(pages - free > most * CROWDED)
+
+    def _sort_out(self, batch: Sequence[Arrival]) -> _Sorted:
         """What is new, what goes to quarantine and why, and how many were here already.
 
         Two different readings under one number mean a device that restarted without a new epoch. Calling the second
         a duplicate would lose it in silence.
         """
-        seen = self._known([arrival.id for arrival in batch if arrival.id is not None])
-        fresh: list[Arrival] = []
-        unreadable: list[tuple[Arrival, str]] = []
-        duplicates = 0
-        for arrival in batch:
-            content = arrival.content
-            if isinstance(content, Unreadable) or arrival.id is None:
-                unreadable.append((arrival, content.reason if isinstance(content, Unreadable) else "no identity"))
-                continue
-            known = seen.get(arrival.id)
-            if known is None:
-                seen[arrival.id] = (content.value, content.ts)
-                fresh.append(arrival)
-            elif known == (content.value, content.ts):
-                duplicates += 1
+        seen = self._known([a.id for a in batch if a.id is not None and not isinstance(a.content, Passing)])
+        passed = self._passed([a.id for a in batch if a.id is not None and isinstance(a.content, Passing)])
+        found = _Sorted()
+        for at, arrival in enumerate(batch):
+            content, name = arrival.content, arrival.id
+            if isinstance(content, Passing):
+                if name in passed:
+                    found.duplicates += 1
+                else:
+                    found.passing.append(arrival)
+                    passed.update(() if name is None else (name,))
+            elif isinstance(content, Unreadable) or name is None:
+                reason = content.reason if isinstance(content, Unreadable) else "no identity"
+                found.unreadable[at] = (arrival, reason)
+            elif name not in seen:
+                seen[name] = (content.value, content.ts)
+                found.readings.append(arrival)
+            elif seen[name] == (content.value, content.ts):
+                found.duplicates += 1
             else:
-                unreadable.append((arrival, "another reading has this epoch and seq"))
-        return fresh, unreadable, duplicates
+                found.unreadable[at] = (arrival, "another reading has this epoch and seq")
+        return found
 
     def _known(self, ids: list[bytes]) -> dict[bytes, tuple[int | float, int | None]]:
-        known = {}
+        query = "SELECT id, reading, ts FROM readings WHERE id IN"
+        return {row[0]: (row[1], row[2]) for row in self._among(query, ids)}
+
+    def _passed(self, ids: list[bytes]) -> set[bytes | None]:
+        return {row[0] for row in self._among("SELECT id FROM messages WHERE id IN", ids)}
+
+    def _among(self, query: str, ids: list[bytes]) -> Iterator[tuple[Any, ...]]:
         for start in range(0, len(ids), 500):
             part = ids[start : start + 500]
-            marks = ",".join("?" * len(part))
-            rows = self._db.execute(f"SELECT id, reading, ts FROM readings WHERE id IN ({marks})", part)
-            known.update({row[0]: (row[1], row[2]) for row in rows})
-        return known
+            yield from self._db.execute(f"{query} ({','.join('?' * len(part))})", part)
 
-    def _insert(self, fresh: list[Arrival]) -> int:
-        """The highest n after it."""
+    def _insert(self, fresh: list[Arrival]) -> tuple[Message, ...]:
+        if not fresh:
+            return ()
         newest = self._newest
         if newest is None:
             (newest,) = self._db.execute(NEWEST).fetchone()
-        if not fresh:
-            return newest
         rows = []
-        for n, arrival in enumerate(fresh, newest + 1):
-            reading = arrival.content
+        for n, a in enumerate(fresh, newest + 1):
+            reading = a.content
             assert isinstance(reading, Reading)
             rows.append(
-                (n, arrival.id, arrival.device, reading.epoch, reading.seq, reading.value, reading.ts, arrival.rts)
-            )
+                (n, a.id, a.device, reading.epoch, reading.seq, reading.value, reading.ts, a.rts,
+                 a.payload, a.qos, a.properties, a.expires)
+            )  # fmt: skip
         self._db.executemany(INSERT, rows)
-        self._db.executemany(UPSERT_LATEST, [row[2:] for row in rows])
+        self._db.executemany(UPSERT_LATEST, [row[2:8] for row in rows])
         self._db.execute("UPDATE totals SET stored = stored + ?", (len(rows),))
-        return newest + len(rows)
+        return tuple(arrival.message(n) for n, arrival in enumerate(fresh, newest + 1))
+
+    def _pass_on(self, passing: list[Arrival]) -> tuple[Message, ...]:
+        kept = []
+        for a in passing:
+            row = (a.id, a.topic, a.payload, a.qos, a.device, a.properties, a.expires, a.rts)
+            n = self._db.execute(INSERT_MESSAGE, row).lastrowid
+            assert n is not None
+            kept.append(a.message(n))
+            if a.far is not None:
+                self._db.execute(MARK, ("far", a.far))
+        return tuple(kept)
+
+    def _retain(self, arrivals: list[Arrival]) -> None:
+        for a in arrivals:
+            # An empty payload retains nothing, and must be remembered: another node may hold what it puts an end to.
+            self._db.execute(RETAIN, (a.topic, a.payload, a.qos, a.device, a.properties, a.expires, a.rts))
 
     def _quarantine(self, unreadable: list[tuple[Arrival, str]]) -> None:
         if not unreadable:
@@ -188,22 +265,3 @@ class Store:
             "UPDATE totals SET quarantined = quarantined + ?, quarantine_dropped = quarantine_dropped + ?",
             (len(unreadable), dropped),
         )
-
-
-def _prepare(db: sqlite3.Connection, data: Path, zone: str) -> None:
-    """Create the tables, or make sure that what is there can be read and belongs to this zone."""
-    version: int = db.execute("PRAGMA user_version").fetchone()[0]
-    if version == 0:
-        db.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {WRITES};")
-        db.execute("INSERT INTO about VALUES (?)", (zone,))
-        db.execute("COMMIT")
-        return
-    if version not in READS:
-        can = " and ".join(map(str, READS))
-        raise StoreRefused(
-            f"{data / FILE} holds data version {version} and this release reads {can}; "
-            f"start a release that reads {version}."
-        )
-    (owner,) = db.execute("SELECT zone FROM about").fetchone()
-    if owner != zone:
-        raise StoreRefused(f"{data} belongs to zone {owner}, not to {zone}; give each zone a directory of its own.")

@@ -1,7 +1,7 @@
-"""The forwarder as a child process: started, started again when it ends, told of new readings, ended with us.
+"""The sync process as a child: started, started again when it ends, told of new readings, ended with us.
 
 Neither its death nor the far store's absence reaches the ingest. The pipe to it says two things: a byte means that
-something was committed, its end means that the parent is gone.
+something was committed, its end means that the parent is gone. A byte from it means that something came down.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from apps.mqtt.log import log
@@ -20,8 +21,9 @@ STEADY_SECONDS = 30.0  # a child that lived this long starts the back-off anew
 
 
 class Forwarder:
-    def __init__(self, config: Path) -> None:
-        self._argv = (sys.executable, "-m", "apps.mqtt.forward", "--config", str(config), "--parent", str(os.getpid()))
+    def __init__(self, config: Path, on_news: Callable[[], None]) -> None:
+        self._on_news = on_news
+        self._argv = (sys.executable, "-m", "apps.mqtt.sync", "--config", str(config), "--parent", str(os.getpid()))
         self._child: asyncio.subprocess.Process | None = None
         self._pipe: int | None = None
         self._starts = 0
@@ -49,9 +51,12 @@ class Forwarder:
         ours, theirs = os.pipe()
         os.set_blocking(theirs, False)
         try:
-            self._child = await asyncio.create_subprocess_exec(*self._argv, stdin=ours)
+            self._child = await asyncio.create_subprocess_exec(*self._argv, stdin=ours, stdout=asyncio.subprocess.PIPE)
             self._pipe = theirs
             self._starts += 1
+            assert self._child.stdout is not None
+            while await self._child.stdout.read(65_536):
+                self._on_news()
             return await self._child.wait()
         finally:
             self._pipe = None

@@ -8,6 +8,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from controller.ledgers.sqlite import leader
 from controller.site import Site
 
 ANSWER_SECONDS = 2.0
+AT_ONCE = 16
 MONGO_PORT = 27017
 
 
@@ -55,6 +57,7 @@ def examinations(site: Site) -> list[tuple[str, Callable[[], str]]]:
         found.append((f"{name} ledger", partial(whole, site, name)))
         found.append((f"{name} controller", partial(led, site, name)))
         found.append((f"{name} nodes", partial(reached, site, name)))
+        found.append((f"{name} commands", partial(commanded, site, name)))
         found.append((f"{name} balancers", partial(balanced, site, name)))
     return found
 
@@ -134,14 +137,38 @@ def led(site: Site, name: str) -> str:
 
 
 def reached(site: Site, name: str) -> str:
+    """Whether every node can be observed."""
+    fleet, nodes = asked(site, name)
+    every([partial(fleet.observe, node) for node in nodes])
+    return f"{len(nodes)} answer"
+
+
+def commanded(site: Site, name: str) -> str:
+    """Whether a command reaches every node, by whichever way commands go there."""
+    outputs = site.outputs(name)
+    fleet, nodes = asked(site, name)
+    every([partial(fleet.status, node) for node in nodes])
+    ways = ", ".join(sorted({node.transport for node in outputs.nodes}))
+    return f"{len(nodes)} obey, by {ways}{f' through {outputs.bastion}' if outputs.bastion else ''}"
+
+
+def asked(site: Site, name: str) -> tuple[NodeFleet, tuple[str, ...]]:
     parts, outputs = assemble.shared(site), site.outputs(name)
-    fleet = NodeFleet(outputs, assemble.transport(outputs), parts.artifacts, parts.clock)
-    silent = []
-    for node in outputs.nodes:
-        try:
-            fleet.observe(node.name)
-        except Trouble as trouble:
-            silent.append(str(trouble))
-    if silent:
-        fail("; ".join(silent))
-    return f"{len(outputs.nodes)} answer"
+    fleet = NodeFleet(outputs, assemble.transport(site, outputs), parts.artifacts, parts.clock)
+    return fleet, tuple(node.name for node in outputs.nodes)
+
+
+def every(questions: list[Callable[[], object]]) -> None:
+    """Ask all at once. Fails with what those said that did not answer, each sentence once."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        troubles = [said for said in pool.map(silence, questions) if said is not None]
+    if troubles:
+        fail("; ".join(dict.fromkeys(troubles)))
+
+
+def silence(question: Callable[[], object]) -> str | None:
+    try:
+        question()
+    except Trouble as trouble:
+        return str(trouble)
+    return None

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 from controller import assemble
+from controller.commands.ending import wind_up
 from controller.commands.exits import DONE, ERROR
 from controller.errors import Trouble
 from controller.ledgers.sqlite import Leadership
@@ -33,10 +34,11 @@ def run(args: argparse.Namespace, site: Site) -> int:
             stack.enter_context(Leadership(site.leader(name)))
         parts = assemble.shared(site)
         notifier = LogNotifier(parts.clock.utc, sys.stderr, as_json=not sys.stderr.isatty())
+        pools: dict[str, ThreadPoolExecutor] = {}
+        stack.callback(wind_up, pools)
         loops = []
         for name in site.environments:
-            pool = ThreadPoolExecutor(WORKERS, name)
-            stack.callback(pool.shutdown, cancel_futures=True)  # what has not begun is asked for again by the next one
+            pool = pools[name] = ThreadPoolExecutor(WORKERS, name)
             loops.append((name, assemble.loop(site, name, parts, notifier, pool)))
         if site.webhook is not None:
             address, secret = (site.webhook.host, site.webhook.port), site.webhook.secret.encode()

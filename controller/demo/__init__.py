@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import signal
 import subprocess
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from controller.faces.cases import figures_html
 from controller.faces.demo import Ending, ending_badge, scene_badge
 from controller.faces.report import Chapter, several
 from infra.application import BadApp
+from infra.local.apart.machines import Apart
 from infra.local.ports import NoPortsLeft
 from infra.local.servers import ServerFailed, ServerMissing
 
@@ -34,8 +36,16 @@ def demo(args: argparse.Namespace) -> int:
     if not (sources / "apps").is_dir():
         print(f"The demo deploys the applications of a checkout, and {sources} has no apps folder; run it there.")
         return ERROR
+    places = None
+    if args.fleet == "ssh":
+        places = Apart()
+        try:
+            places.needs()
+        except ServerMissing as missing:
+            print(f"Skipped: {missing}")
+            return DONE
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    stage = Stage(root, sources)
+    stage = Stage(root, sources, places)
     show = Show(stage, plain=args.plain)
     ending = Ending.UNMET
     try:
@@ -109,16 +119,17 @@ def keep(stage: Stage) -> None:
     """Leave everything running until Ctrl-C, and say how to go on by hand."""
     world = stage.here
     world.start_traffic()
-    print(by_hand(world.forge.clone, world.site.file))
+    print(by_hand(world.forge.clone, world.site.file, world.platform.places.inside))
     signal.pause()
 
 
-def by_hand(clone: Path, site: Path) -> str:
-    """How to go on in another terminal, as commands to copy."""
+def by_hand(clone: Path, site: Path, inside: tuple[str, ...] = ()) -> str:
+    """How to go on in another terminal, as commands to copy; ``inside`` are words that lead to where the parts are."""
+    enter = f"  {shlex.join(inside)} bash\n" if inside else ""
     return f"""
 Everything is still running. In another terminal:
 
-  export TURNABOUT_SITE={site}
+{enter}  export TURNABOUT_SITE={site}
   cd {clone}
   git checkout dev && git pull --rebase     # then edit apps/mqtt or apps/c360
   git commit -am "What I changed" && git push origin dev

@@ -39,7 +39,7 @@ class Scene:
 
 
 def everything_starts(stage: Stage) -> str:
-    world = stage.world = begin(stage.root, stage.sources, stage.tell)
+    world = stage.world = begin(stage.root, stage.sources, stage.tell, stage.places)
     stage.open_chronicles()
     world.start_controller()
     first = world.forge.head("dev")
@@ -50,7 +50,8 @@ def everything_starts(stage: Stage) -> str:
     for environment in ENVIRONMENTS:
         stage.watched = (environment, first)
         promoted(stage, environment, first, PATIENCE)
-    return f"mongod, {world.nodes} nodes each with its HAProxy, three environments, a git server"
+    apart = ", each a machine of its own behind a bastion" if stage.places is not None else ""
+    return f"mongod, {world.nodes} nodes each with its HAProxy{apart}, three environments, a git server"
 
 
 def traffic_flows(stage: Stage) -> str:

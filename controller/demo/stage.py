@@ -14,6 +14,7 @@ from controller.demo.world import ENVIRONMENTS, World
 from controller.faces.alone import Alone
 from controller.model import Rollout
 from controller.story import Story
+from infra.local.places import Places
 
 T = TypeVar("T")
 
@@ -38,6 +39,8 @@ class Stage:
 
     root: Path
     sources: Path
+    places: Places | None = None
+    """Where its nodes are, if not on loopback."""
     world: World | None = None
     chronicles: dict[str, Chronicle] = field(default_factory=dict)
     for_show: dict[str, Chronicle] = field(default_factory=dict)

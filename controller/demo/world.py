@@ -20,11 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from controller.demo.forge import Forge
+from controller.demo.wheels import fetch
 from controller.keys import build_key
 from controller.node.pack import pack
 from controller.site import Site, load_site
 from controller.sources.hook import install
 from environments import from_folder
+from infra.local.places import Places
 from infra.local.platform import Platform, up
 from infra.local.servers import start, start_git_daemon
 
@@ -46,6 +48,8 @@ class World:
     platform: Platform
     forge: Forge
     site: Site
+    surroundings: Mapping[str, str] | None = None
+    """Environment variables of the controller, where they are not this process's own."""
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -96,11 +100,12 @@ class World:
             subprocess.run([sys.executable, "-m", "apps.c360.seed", *argv], check=True, capture_output=True, timeout=60)
 
     def start_traffic(self) -> None:
+        """From where clients are: in the carrier's network, where there is one."""
         traffic = [word for name, rates in TRAFFIC.items() for word in ("--traffic", f"{name}={rates}")]
         files = [str(self.site.outputs_folder / name / "outputs.json") for name in ENVIRONMENTS]
         pattern = f"c-{SEED}-{{:05}}:{CUSTOMERS}"
         load = ["-m", "infra.local.load", "run", "--out", str(self.root / "load"), "--customers", pattern]
-        self._start("load", *load, *traffic, *files)
+        self._start("load", *load, *traffic, *files, within=self.platform.places.clients)
 
     def stop_traffic(self) -> None:
         process = self.processes.pop("load", None)
@@ -132,8 +137,10 @@ class World:
 
     # ---- processes ------------------------------------------------------------------------------------------------
 
-    def _start(self, name: str, *argv: str) -> None:
-        self.processes[name] = start(name, [sys.executable, *argv], self.root / f"{name}.log").process
+    def _start(self, name: str, *argv: str, within: tuple[str, ...] = ()) -> None:
+        argv = (*within, sys.executable, *argv)
+        env = dict(self.surroundings) if self.surroundings is not None else None
+        self.processes[name] = start(name, argv, self.root / f"{name}.log", env).process
 
     def stop(self, say: Callable[[str], None] = lambda line: None) -> None:
         """Stop everything that was started, the controller first: nobody is left to be surprised."""
@@ -153,14 +160,18 @@ class World:
         say("everything is stopped")
 
 
-def begin(root: Path, sources: Path, say: Callable[[str], None] = lambda line: None) -> World:
-    """A fresh world under ``root``; what an earlier demo left there is removed."""
+def begin(
+    root: Path, sources: Path, say: Callable[[str], None] = lambda line: None, places: Places | None = None
+) -> World:
+    """A fresh world under ``root``; what an earlier demo left there is removed. ``places``: where its nodes are."""
     root = root.resolve()
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
     environments = [from_folder(HERE / "environments", name) for name in ENVIRONMENTS]
     build_key(root / "platform" / "keys")
-    platform = up(root / "platform", environments, pack(root / "node.pyz"), sources / "apps")
+    locks = sorted(sources.glob("apps/*/requirements.lock"))
+    surroundings = fetch(locks, root / "wheels") if places is not None else None
+    platform = up(root / "platform", environments, pack(root / "node.pyz"), sources / "apps", places=places)
     try:
         forge = Forge(root / "clone")
         files = {f"{name}.toml": HERE / "environments" / f"{name}.toml" for name in ("base", *ENVIRONMENTS)}
@@ -175,7 +186,7 @@ def begin(root: Path, sources: Path, say: Callable[[str], None] = lambda line: N
         (root / "webhook.secret").write_text(secret)
         bare = root / "platform" / "git" / "repository.git"
         install(bare, f"http://127.0.0.1:{port}/", root / "webhook.secret")
-        return World(root, platform, forge, load_site(site))
+        return World(root, platform, forge, load_site(site), surroundings)
     except BaseException:
         say("stopping what was started until now")
         platform.stop()

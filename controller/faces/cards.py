@@ -155,7 +155,7 @@ PAST = {Phase.PROMOTED: ("fine", "✓"), Phase.REVERTED: ("harm", "✗"), Phase.
 MOMENT_KIND = {
     "deploy": "good", "wave": "good", "watch": "cand", "revert": "harm", "return": "harm",
     "traffic": "harm", "stuck": "harm", "back": "good", "gone": "good", "promote": "fine", "settled": "fine",
-    "order": "warn", "lead": "warn",
+    "order": "warn", "lead": "warn", "synthetic": "warn",
 }  # fmt: skip
 
 

@@ -60,6 +60,7 @@ def view(status: Mapping[str, Any], node: str, received_at: float) -> NodeView:
             weights_at=received_at,
             sessions=flat(balancer.get("sessions", {}), int),
             servers_up=flat(balancer.get("servers_up", {}), bool),
+            leases=frozenset(str(lease["token"]) for lease in balancer.get("leases", ())),
         )
 
 

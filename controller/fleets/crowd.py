@@ -1,4 +1,4 @@
-"""Synthetic users: a steady stream of requests through the fleets' own balancers.
+"""Synthetic users: a paced stream of requests through the fleets' own balancers.
 
 They come from outside the candidate, through the same doors as everybody, and the balancers count them like everybody;
 nothing they are answered is looked at here. One thread for each application, paced, open loop: a slow answer makes the
@@ -17,8 +17,8 @@ from controller.model import Synthetic
 from infra.outputs import Outputs
 
 TIMEOUT = 2.0
-CLIENTS = 40
-"""Names the requests go by: balancers count a client once a second, however often it asks."""
+CLIENTS = 1000
+"""Names the requests go by: one that failed does not count for a while, and each request is to count by itself."""
 
 
 class SyntheticCrowd:
@@ -39,32 +39,41 @@ class SyntheticCrowd:
                 continue
             walker = self._walkers.get(app)
             if walker is None:
-                walker = self._walkers[app] = Walker(app, fronts)
-            walker.paths, walker.rate = where.paths, rate
+                self._walkers[app] = Walker(app, fronts, where.paths, rate)
+            else:
+                walker.goes(where.paths, rate)
 
 
 class Walker:
     """Asks one application's paths in turn, at one front after the other."""
 
-    def __init__(self, app: str, fronts: Sequence[str]) -> None:
-        self.paths: Sequence[str] = ()
-        self.rate = 0.0
+    def __init__(self, app: str, fronts: Sequence[str], paths: Sequence[str], rate: float) -> None:
         self._app, self._fronts = app, fronts
-        self._stopped = threading.Event()
+        self._paths, self._rate = paths, rate
+        self._stopped, self._told = False, threading.Event()
         self._connections: dict[str, http.client.HTTPConnection] = {}
         threading.Thread(target=self._walk, name=f"synthetic {app}", daemon=True).start()
 
+    def goes(self, paths: Sequence[str], rate: float) -> None:
+        """From now on; who waits for a next request that is far away does not wait for it."""
+        changed, self._paths, self._rate = rate != self._rate, paths, rate
+        if changed:
+            self._told.set()
+
     def stop(self) -> None:
-        self._stopped.set()
+        self._stopped = True
+        self._told.set()
 
     def _walk(self) -> None:
         due = time.monotonic()
         for n in count():
-            if self._stopped.wait(max(0.0, due - time.monotonic())):
+            while not self._stopped and self._told.wait(max(0.0, due - time.monotonic())):
+                self._told.clear()
+                due = min(due, time.monotonic() + 1 / self._rate)
+            if self._stopped:
                 break
-            due = max(due, time.monotonic() - 1.0) + 1 / max(0.1, self.rate)
-            if self.paths:
-                self._ask(self._fronts[n % len(self._fronts)], self.paths[n % len(self.paths)], n % CLIENTS)
+            due = max(due, time.monotonic() - 1.0) + 1 / self._rate
+            self._ask(self._fronts[n % len(self._fronts)], self._paths[n % len(self._paths)], n % CLIENTS)
         for connection in self._connections.values():
             connection.close()
 

@@ -41,6 +41,10 @@ class NodeFleet:
             return self._stage(action)
         return self._command(action.node, *ARGUMENTS[type(action)](action), "--generation", str(generation))
 
+    def status(self, node: str) -> NodeView:
+        """What ``node`` says of itself when it is commanded to: whether commands reach it. Raises Unreachable."""
+        return self._command(node, "status")
+
     def probe(self, node: str, app: str) -> bool:
         answer = self._run(node, ("probe",), None, PROBE_SECONDS)
         with answers.reading("the probe", node):

@@ -24,10 +24,13 @@ def run_verb(root: str, verb: str, given: Json) -> Json:
 
 
 def stage(root: str, given: Json) -> Json:
+    import signal
+
     from . import store
     from .node import Node
 
     os.nice(5)  # copying bits must not take the processor from what serves
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT["io"]))  # what came so far is removed on the way out
     return store.stage(Node(root), given["digest"], sys.stdin.buffer)
 
 

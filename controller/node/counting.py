@@ -14,6 +14,9 @@ from .errors import Json
 
 EDGES_MS = (1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 2000, 5000)
 
+AGAIN = 5
+"""Seconds in which a client that failed counts no more, good or bad: it tries again, and all of it is one failure."""
+
 
 @dataclass(slots=True)
 class Row:
@@ -21,22 +24,27 @@ class Row:
 
     total: int = 0
     bad: int = 0
-    clients: int = 0  # sum over past seconds of the distinct clients in each
+    clients: int = 0  # sum over past seconds of the distinct clients in each, but for those that failed just before
     bad_clients: int = 0
     buckets: list[int] = field(default_factory=lambda: [0] * (len(EDGES_MS) + 1))
     second: int = 0
     seen: set[str] = field(default_factory=set)
-    bad_seen: set[str] = field(default_factory=set)
+    failed: dict[str, int] = field(default_factory=dict)
+    """Client to the second in which it failed, the oldest first, for as long as it counts no more."""
 
     def note(self, second: int, client: str, bad: bool, ms: float | None) -> None:
         if second != self.second:
-            self.clients, self.bad_clients = self.clients + len(self.seen), self.bad_clients + len(self.bad_seen)
-            self.second, self.seen, self.bad_seen = second, set(), set()
+            self.clients += len(self.seen)
+            self.second, self.seen = second, set()
+            while self.failed and second - next(iter(self.failed.values())) >= AGAIN:
+                del self.failed[next(iter(self.failed))]
         self.total += 1
-        self.seen.add(client)
-        if bad:
-            self.bad += 1
-            self.bad_seen.add(client)
+        self.bad += bad
+        if client not in self.failed:
+            self.seen.add(client)
+            if bad:
+                self.failed[client] = second
+                self.bad_clients += 1
         if ms is not None:
             self.buckets[next((i for i, edge in enumerate(EDGES_MS) if ms <= edge), len(EDGES_MS))] += 1
 
@@ -127,7 +135,7 @@ class Events:
     def listed(self) -> list[Json]:
         return [
             {"backend": backend, "server": server, "class": kind, "total": row.total, "bad": row.bad}
-            | {"clients": row.clients + len(row.seen), "bad_clients": row.bad_clients + len(row.bad_seen)}
+            | {"clients": row.clients + len(row.seen), "bad_clients": row.bad_clients}
             | {"buckets": row.buckets}
             for (backend, server, kind), row in sorted(self.rows.items())
         ]

@@ -140,5 +140,5 @@ class Node:
         return canonical(
             {key: facts[key] for key in ("environment", "zone", "node", "bind", "ports")}
             | {"release": manifest["release"], "data": str(self.root / "data" / manifest["data"])}
-            | {"settings": manifest["config"], "secrets": facts.get("secrets", {})}
+            | {"settings": manifest["config"], "secrets": facts.get("secrets", {}), "peers": facts.get("peers", {})}
         )

@@ -10,16 +10,14 @@ otherwise one more commit on top would let in what was refused. Each rule ends a
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import takewhile
 
 from controller.errors import Refused
 from controller.sources.commits import ROLLOUT
 from controller.sources.history import LOOK_BACK, History, Step
 from controller.sources.promotion import is_application, is_infrastructure
+from controller.sources.signers import Signers
 
-FORGE = "forge"
-"""The principal of a forge's own key in a signers file."""
 NAMED = 3
 """How many commits or files a sentence names before it only counts."""
 Changes = Callable[[str, str], tuple[list[str], list[str]]]
@@ -27,25 +25,6 @@ Changes = Callable[[str, str], tuple[list[str], list[str]]]
 
 
 # ---- who signed ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Signers:
-    """The lines of a signers file: those of people, and those of a forge that signs what it merges."""
-
-    people: str
-    forge: str
-
-    @classmethod
-    def of(cls, lines: str) -> Signers:
-        forge = [line for line in lines.splitlines() if FORGE in _principals(line)]
-        people = [line for line in lines.splitlines() if FORGE not in _principals(line)]
-        return cls("\n".join(people), "\n".join(forge))
-
-
-def _principals(line: str) -> list[str]:
-    first = line.split()[:1]
-    return first[0].strip('"').split(",") if first else []
 
 
 def unsigned(

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from controller.errors import Conflict, Refused, SetAside
 from controller.keys import CommitKey
+from controller.sources import openpgp
 from controller.sources.commits import (
     ROLLOUT,
     Description,
@@ -33,6 +34,7 @@ from controller.sources.gitcli import SSH, Git, Protected, StaleLease, environme
 from controller.sources.history import History
 from controller.sources.promotion import promoted
 from controller.sources.restore import restored
+from controller.sources.signers import openpgp_keys, ssh_lines
 from controller.sources.trees import Entry, File, Trees
 
 NOTES = "refs/notes/turnabout"
@@ -194,14 +196,25 @@ class GitSource:
         return SetAside(attempt, said, f"Merge that branch into {branch}, by a pull request.", aside, made)
 
     def signed(self, commit: str, allowed: str) -> bool:
-        """Whether a fetched commit is signed by one of ``allowed``, the lines of an allowed_signers file."""
+        """Whether a fetched commit is signed by one of ``allowed``, the lines of a signers file.
+
+        By nobody else: git believes whatever the programs believe that it asks, so it may ask only ours.
+        """
         attempt = f"verifying the signature of {commit[:12]}"
+        nobody = ("-c", "gpg.program=false", "-c", "gpg.x509.program=false")
+        if openpgp.is_signed(self._git.run("cat-file", "commit", commit, attempt=attempt).out):
+            keys = openpgp_keys(allowed)
+            if not keys:
+                return False
+            with openpgp.keyring(keys, attempt) as (gpg, home):
+                verify = (*nobody, "-c", f"gpg.program={gpg}", "verify-commit", commit)
+                return self._git.ask(*verify, attempt=attempt, env={"GNUPGHOME": str(home)}).code == 0
         program = self.signing.program if self.signing is not None else "ssh-keygen"
         with tempfile.NamedTemporaryFile("w", prefix="signers-") as file:
-            file.write(allowed)
+            file.write(ssh_lines(allowed))
             file.flush()
             config = ("-c", f"gpg.ssh.allowedSignersFile={file.name}", "-c", f"gpg.ssh.program={program}")
-            return self._git.ask(*config, "verify-commit", commit, attempt=attempt).code == 0
+            return self._git.ask(*nobody, *config, "verify-commit", commit, attempt=attempt).code == 0
 
     def promote(
         self, source_branch: str, target_branch: str, owned: Collection[str], key: CommitKey | None = None

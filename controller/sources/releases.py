@@ -13,9 +13,10 @@ from functools import partial
 from controller.artifacts.store import ArtifactStore
 from controller.errors import Refused
 from controller.model import AppRelease, Lane, Release, Rollout
-from controller.sources.admission import Signers, refuse_hiding, refuse_mixing, unsigned
+from controller.sources.admission import refuse_hiding, refuse_mixing, unsigned
 from controller.sources.commits import NotNeeded, Restored, Reversal, Suspect, restore_message
 from controller.sources.git import GitSource
+from controller.sources.signers import BadSigners, Signers
 from environments import BadEnvironment, Environment, load
 
 FOLDER = "environments"
@@ -52,7 +53,11 @@ class Releases:
             if lines is None:
                 said = f"its signers file {stated.signers} is not in commit {commit[:7]}"
                 raise Refused(f"reading the policy of {name}", said, "Commit the file, or take `signers` out.")
-            self._signers[name] = Signers.of(lines.decode("utf-8", "replace"))
+            try:
+                self._signers[name] = Signers.of(lines.decode("utf-8", "replace"))
+            except BadSigners as bad:
+                where = f"reading {stated.signers} of commit {commit[:7]}"
+                raise Refused(where, bad.said, bad.remedy) from None
         self._known[name] = commit
         return stated
 

@@ -71,6 +71,7 @@ def _watch(platform: Platform) -> None:
     told: set[int] = set()
     while True:
         time.sleep(1)
+        platform.replace_where_asked()
         for server in list(platform.servers.values()):
             ended = server.process.poll()
             if ended is not None and server.process.pid not in told:

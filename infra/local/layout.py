@@ -5,6 +5,7 @@ bytes long:
 
     ROOT/node.pyz                 the node program, as this platform runs it
     ROOT/keys/build.key           the key that signs manifests; nodes know its public half
+    ROOT/ssh/                     the SSH servers' files, where nodes have them
     ROOT/git/repository.git       where environment branches are pushed to
     ROOT/mongod/                  the far store of all environments
     ROOT/ENVIRONMENT/outputs.json what the controller reads
@@ -25,7 +26,7 @@ from environments import Environment
 from infra.application import App, read_app
 from infra.balancer import START_LINE, Balancer, Server, haproxy_cfg
 from infra.facts import node_facts
-from infra.local.servers import HOST
+from infra.local.places import OneMachine, Places, Spot, Wanted
 from infra.outputs import NodeOutput
 
 SOCKET_PATH_LIMIT = 107
@@ -45,6 +46,7 @@ class Node:
     fronts: Mapping[str, int]
     observe_port: int
     observe_token: str
+    spot: Spot
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,17 @@ class Common:
     trusted: tuple[str, ...]
 
 
-def plan(environment: Environment, root: Path, apps: Path, take_port: Callable[[], int]) -> tuple[Node, ...]:
-    """Every node of an environment. ``take_port`` gives a free port each time it is called."""
+def wanted(environment: Environment) -> list[Wanted]:
+    """The nodes of an environment that need a place."""
+    fleets = environment.fleets.values()
+    return [Wanted(environment.name, zone, name) for fleet in fleets for zone, name in fleet.node_names()]
+
+
+def plan(
+    environment: Environment, root: Path, apps: Path, take_port: Callable[[], int], places: Places | None = None
+) -> tuple[Node, ...]:
+    """Every node of an environment. ``take_port`` gives a free port each time it is called, ``places`` each a place."""
+    places = places or OneMachine()
     nodes: list[Node] = []
     for fleet in environment.fleets.values():
         app = read_app(apps, fleet.app)
@@ -76,6 +87,7 @@ def plan(environment: Environment, root: Path, apps: Path, take_port: Callable[[
                     fronts={port: take_port() for port in app.modes},
                     observe_port=take_port(),
                     observe_token=secrets.token_hex(16),
+                    spot=places.spot(environment.name, name),
                 )
             )
     return tuple(nodes)
@@ -98,11 +110,11 @@ def write(node: Node, peers: Sequence[Node], common: Common) -> None:
     if len(os.fsencode(node.run / "balancer.sock")) > SOCKET_PATH_LIMIT:
         raise ValueError(f"{node.run} is too long for a socket in it; set TMPDIR to a shorter folder.")
     balancer = Balancer(
-        bind=HOST,
+        bind=node.spot.bind,
         run=str(node.run),
         fronts=node.fronts,
         modes=node.app.modes,
-        servers=tuple(Server(peer.name, HOST, peer.ports) for peer in peers),
+        servers=tuple(Server(peer.name, peer.spot.host, peer.ports) for peer in peers),
         ready_port=node.app.ready_port,
         ready_path=node.app.ready_path,
     )
@@ -113,7 +125,7 @@ def write(node: Node, peers: Sequence[Node], common: Common) -> None:
         node=node.name,
         zone=node.zone,
         environment=node.environment,
-        bind=HOST,
+        bind=node.spot.host,
         run=str(node.run),
         app=node.app.name,
         ports=node.ports,
@@ -138,11 +150,13 @@ def output(node: Node) -> NodeOutput:
         zone=node.zone,
         app=node.app.name,
         root=str(node.root),
-        transport="local",
-        address="",
-        observe_url=f"http://{HOST}:{node.observe_port}/observe",
+        transport=node.spot.transport,
+        address=node.spot.address,
+        observe_url=f"http://{node.spot.host}:{node.observe_port}/observe",
         observe_token=node.observe_token,
-        fronts={port: f"{HOST}:{number}" for port, number in node.fronts.items()},
-        listens={port: f"{HOST}:{number}" for port, number in node.ports.items()},
+        fronts={port: f"{node.spot.host}:{number}" for port, number in node.fronts.items()},
+        listens={port: f"{node.spot.host}:{number}" for port, number in node.ports.items()},
         backends=tuple(sorted(node.app.modes)),
+        carrier=node.spot.carrier,
+        host_key=node.spot.host_key,
     )

@@ -115,12 +115,12 @@ class Traffic:
 
 
 def _fronts(outputs: Outputs, app: str, port: str) -> dict[str, list[Address]]:
-    """Zone to the fronts of its nodes."""
+    """Zone to the fronts of its nodes, where clients reach them: by the carrier's address of those that have one."""
     found: dict[str, list[Address]] = {}
     for node in outputs.nodes:
         if node.app == app and port in node.fronts:
             host, _, number = node.fronts[port].rpartition(":")
-            found.setdefault(node.zone, []).append((host, int(number)))
+            found.setdefault(node.zone, []).append((node.carrier or host, int(number)))
     return found
 
 

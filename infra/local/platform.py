@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 
 from environments import Environment
 from infra.local import layout
+from infra.local.keys import build_key
+from infra.local.places import OneMachine, Places
 from infra.local.ports import Ports
 from infra.local.servers import (
     HOST,
@@ -32,7 +34,7 @@ from infra.local.servers import (
     start_mongod,
     wait_until,
 )
-from infra.outputs import NodeOutput, Outputs, to_json
+from infra.outputs import REPLACE, NodeOutput, Outputs, to_json
 
 READY_SECONDS = 30.0
 
@@ -45,6 +47,7 @@ class Platform:
     outputs: Mapping[str, Outputs]
     servers: dict[str, Server] = field(default_factory=dict)
     ports: Ports = field(default_factory=Ports)
+    places: Places = field(default_factory=OneMachine)
 
     def __enter__(self) -> "Platform":
         return self
@@ -60,8 +63,21 @@ class Platform:
         if known in self.servers:
             self.servers[known].stop()
         node = next(node for node in self.outputs[environment].nodes if node.name == name)
-        argv = [*self.outputs[environment].program, node.root, "supervise"]
+        within = self.places.spot(environment, name).within
+        argv = [*within, *self.outputs[environment].program, node.root, "supervise"]
         self.servers[known] = start(known, argv, Path(node.root, "supervise.log"))
+
+    def replace_where_asked(self) -> None:
+        """Give every node whose root holds a request another machine: all its processes go, what it kept stays.
+
+        What is started dies with the thread that starts it, so this is for one that stays.
+        """
+        for environment, outputs in self.outputs.items():
+            for node in outputs.nodes:
+                asked = Path(node.root, REPLACE)
+                if asked.exists():
+                    self.start_node(environment, node.name)
+                    asked.unlink(missing_ok=True)
 
     def wait_for_nodes(self) -> None:
         """Return when every node answers its observers."""
@@ -80,20 +96,28 @@ class Platform:
             server.stop(max(0.1, until - time.monotonic()))
         for server in reversed([server for server in running if "/" not in server.name]):
             server.stop()
+        self.places.end()
         self.ports.close()
         shutil.rmtree(layout.run_folder(self.root), ignore_errors=True)
 
 
-def up(root: Path, environments: Sequence[Environment], program: Path, apps: Path, far_store: bool = True) -> Platform:
+def up(
+    root: Path,
+    environments: Sequence[Environment],
+    program: Path,
+    apps: Path,
+    far_store: bool = True,
+    places: Places | None = None,
+) -> Platform:
     """Bring a platform up under ``root``; what an earlier one kept there is taken on.
 
     ``program`` is the node program, packed to one file, ``apps`` the folder of the applications; without ``far_store``
-    there is no mongod, for applications that need none. Raises ``ServerMissing``, ``ServerFailed``, ``BadApp`` or
-    ``NoPortsLeft``; then nothing is left running.
+    there is no mongod, for applications that need none. ``places`` says where nodes are, if not on loopback. Raises
+    ``ServerMissing``, ``ServerFailed``, ``BadApp`` or ``NoPortsLeft``; then nothing is left running.
     """
     root = root.resolve()
     root.mkdir(parents=True, exist_ok=True)
-    platform = Platform(root, {})
+    platform = Platform(root, {}, places=places or OneMachine())
     try:
         _bring_up(platform, environments, program, apps, far_store)
     except BaseException:
@@ -105,14 +129,15 @@ def up(root: Path, environments: Sequence[Environment], program: Path, apps: Pat
 def _bring_up(
     platform: Platform, environments: Sequence[Environment], program: Path, apps: Path, far_store: bool
 ) -> None:
-    root, ports = platform.root, platform.ports
+    root, ports, places = platform.root, platform.ports, platform.places
     shutil.rmtree(layout.run_folder(root), ignore_errors=True)  # of a platform that was killed
     _own_folder(layout.run_folder(root))
-    nodes = {environment.name: layout.plan(environment, root, apps, ports.take) for environment in environments}
+    places.begin(root, [node for environment in environments for node in layout.wanted(environment)])
+    nodes = {environment.name: layout.plan(environment, root, apps, ports.take, places) for environment in environments}
     taken = _take_program(program, root)
     trusted = (build_key(root / "keys" / "build.key"),)
     mongo_port, git_port = ports.take(), ports.take()
-    common = layout.Common(find_haproxy(), sys.executable, partial(mongo_uri, mongo_port), trusted)
+    common = layout.Common(find_haproxy(), sys.executable, partial(mongo_uri, places.servers, mongo_port), trusted)
     bare_repository(root / "git" / "repository.git")
     platform.outputs = {
         name: Outputs(
@@ -122,7 +147,9 @@ def _bring_up(
             mongo_uri=common.mongo_uri(name),
             repository=f"git://{HOST}:{git_port}/repository.git",
             trusted=trusted,
-            bastion="",
+            bastion=places.way_in.bastion,
+            bastion_host_key=places.way_in.bastion_host_key,
+            ssh_user=places.way_in.ssh_user,
         )
         for name, planned in nodes.items()
     }
@@ -134,7 +161,7 @@ def _bring_up(
             platform.start_node(name, described.name)
     platform.servers["git daemon"] = start_git_daemon(root / "git", git_port, root / "git" / "daemon.log")
     if far_store:
-        platform.servers["mongod"] = start_mongod(root / "mongod", mongo_port)
+        platform.servers["mongod"] = start_mongod(root / "mongod", places.servers, mongo_port)
     platform.wait_for_nodes()
     for name, outputs in platform.outputs.items():
         _replace(root / name / "outputs.json", to_json(outputs))
@@ -163,23 +190,6 @@ def observed(node: NodeOutput) -> bool:
         return False
     finally:
         connection.close()
-
-
-def build_key(path: Path) -> str:
-    """The public half of the key at ``path``, as 64 hex digits; the key is made if there is none."""
-    from cryptography.hazmat.primitives import serialization as form
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    if not path.exists():
-        made = Ed25519PrivateKey.generate()
-        text = made.private_bytes(form.Encoding.PEM, form.PrivateFormat.OpenSSH, form.NoEncryption())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_bytes(text)
-    key = form.load_ssh_private_key(path.read_bytes(), None)
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ServerFailed(f"{path} holds no Ed25519 key; remove it, and the next `up` makes one.")
-    return key.public_key().public_bytes(form.Encoding.Raw, form.PublicFormat.Raw).hex()
 
 
 def _own_folder(path: Path) -> None:

@@ -1,7 +1,7 @@
 """The real servers of the platform on one machine: where their programs are, and how they are started and stopped.
 
-mongod and HAProxy come from wheels (the ``local`` extra) or from PATH; git and its daemon from PATH. Everything listens
-on loopback only. Which servers a platform has, and where its nodes are, is ``platform.py``'s.
+mongod and HAProxy come from wheels (the ``local`` extra) or from PATH; git and its daemon from PATH. Unless told
+otherwise they listen on loopback only. Which servers a platform has, and where its nodes are, is ``platform.py``'s.
 """
 
 import ctypes
@@ -126,40 +126,40 @@ def wait_until(server: Server, ready: Callable[[], bool], seconds: float = 20.0)
         time.sleep(0.05)
 
 
-def answers(port: int) -> bool:
-    """Whether something listens on this port of loopback."""
+def answers(port: int, host: str = HOST) -> bool:
+    """Whether something listens on this port."""
     with socket.socket() as probe:
         probe.settimeout(0.5)
-        return probe.connect_ex((HOST, port)) == 0
+        return probe.connect_ex((host, port)) == 0
 
 
-def start_mongod(folder: Path, port: int) -> Server:
+def start_mongod(folder: Path, host: str, port: int) -> Server:
     """A replica set of one, small, initiated and writable. ``folder`` keeps its files from one start to the next."""
     files = folder / "files"
     files.mkdir(parents=True, exist_ok=True)
-    argv = [find_mongod(), "--dbpath", str(files), "--bind_ip", HOST, "--port", str(port), "--replSet", "rs0"]
+    argv = [find_mongod(), "--dbpath", str(files), "--bind_ip", host, "--port", str(port), "--replSet", "rs0"]
     argv += ["--oplogSize", "64", "--wiredTigerCacheSizeGB", "0.25", "--nounixsocket"]
     argv += ["--setParameter", "diagnosticDataCollectionEnabled=false"]
     server = start("mongod", argv, folder / "mongod.log")
     try:
-        wait_until(server, lambda: answers(port))
-        _make_primary(server, port)
+        wait_until(server, lambda: answers(port, host))
+        _make_primary(server, host, port)
     except BaseException:
         server.stop()
         raise
     return server
 
 
-def mongo_uri(port: int, database: str = "") -> str:
-    return f"mongodb://{HOST}:{port}/{database}?replicaSet=rs0"
+def mongo_uri(host: str, port: int, database: str = "") -> str:
+    return f"mongodb://{host}:{port}/{database}?replicaSet=rs0"
 
 
-def _make_primary(server: Server, port: int) -> None:
+def _make_primary(server: Server, host: str, port: int) -> None:
     from pymongo import MongoClient
     from pymongo.errors import OperationFailure
 
-    member = f"{HOST}:{port}"
-    client: MongoClient[dict[str, Any]] = MongoClient(HOST, port, directConnection=True, serverSelectionTimeoutMS=5000)
+    member = f"{host}:{port}"
+    client: MongoClient[dict[str, Any]] = MongoClient(host, port, directConnection=True, serverSelectionTimeoutMS=5000)
     with client:
         try:
             config = client.admin.command("replSetGetConfig")["config"]

@@ -85,7 +85,7 @@ def found_lines(traffic: Traffic, found: Trials) -> list[Line]:
     held = " (held out)" if traffic.held_out else ""
     lines = [Line(f"{name}_share", f"{traffic.says}{held}: found by 60 s", found.share(0), "%", shares)]
     if seconds := found.seconds(0):
-        lines.append(Line(f"{name}_median", "… after, median", median(seconds), "s", times, at_most=traffic.median))
+        lines.append(Line(f"{name}_median", "… after, median", median(seconds), "s", times))
         worst = (*seconds, *[61.0] * (found.runs - len(seconds)))
         if len(seconds) >= CERTAINTY * found.runs:
             lines.append(Line(f"{name}_p95", "… after, p95 of all watches", float(high(worst)), at_most=traffic.p95))

@@ -9,8 +9,9 @@ import math
 from collections.abc import Iterator
 from random import Random
 
+from controller.node.counting import Row
 from controller.samples import Cell, Counts, Sample
-from tests.bench.traffic import Retries, Spells, Traffic
+from tests.bench.traffic import Spells, Traffic
 
 SECONDS = 60
 SIGMA = 0.5
@@ -42,34 +43,52 @@ class Arm:
         self.stalls = [Spell(traffic.stall, random) for _ in range(nodes if traffic.stall else 0)]
         self.moods = [random.gauss(0, 1) for _ in range(nodes if traffic.wander and traffic.wander.own else 0)]
         self.hot_fails = False
-        self.again = 0
+        self.population = round(traffic.clients * rate)
+        self.again: list[str] = []
+        self.row, self.second, self.named = Row(), 0, 0
+        """The node program's own counting says who counts as a client."""
 
     def counts(self, share: float, times: float) -> Counts:
         """One second's events, at so many times the usual traffic."""
         hot, rate = self.traffic.hot, self.rate * times * self.swell.times()
         share *= self.mood()
-        if hot is None:
-            return self.many(rate, share)
-        counted, events = self.many(rate * (1 - hot.share), share), poisson(rate * hot.share, self.random)
-        begins = share / (1 - share) / hot.spell if share < 1 else 1.0
-        self.hot_fails = self.random.random() < (1 - 1 / hot.spell if self.hot_fails else begins)
-        fails = self.hot_fails and events > 0
-        total, bad = counted.total + events, counted.bad + fails * events
-        return Counts(total, bad, counted.clients + (events > 0), counted.bad_clients + fails)
+        self.second += 1
+        before = self.row.clients + len(self.row.seen), self.row.bad_clients
+        alone, bad = self.many(rate * (1 - hot.share) if hot else rate, share)
+        good = alone
+        if hot is not None:
+            events = poisson(rate * hot.share, self.random)
+            begins = share / (1 - share) / hot.spell if share < 1 else 1.0
+            self.hot_fails = self.random.random() < (1 - 1 / hot.spell if self.hot_fails else begins)
+            self.ask("hot", self.hot_fails, events)
+            good, bad = (good, bad + events) if self.hot_fails else (good + events, bad)
+        seen = self.row.clients + len(self.row.seen) - before[0]
+        clients = seen if self.population else seen + alone
+        return Counts(good + bad, bad, clients, self.row.bad_clients - before[1])
 
-    def many(self, rate: float, share: float) -> Counts:
+    def many(self, rate: float, share: float) -> tuple[int, int]:
         """Events of many clients: good and bad ones are two Poisson streams."""
-        good, failing = poisson(rate * (1 - share), self.random), poisson(rate * share, self.random) + self.again
-        bad = failing
-        if self.traffic.retries is not None:
-            bad, self.again = self.retried(failing, self.traffic.retries)
-        return Counts(good + bad, bad, good + failing, failing)
+        good, failing = poisson(rate * (1 - share), self.random), poisson(rate * share, self.random)
+        clients = [*self.again, *(self.somebody() for _ in range(failing))]
+        for client in clients:
+            self.ask(client, True)
+        for _ in range(good if self.population else 0):  # those who come once and are served are only counted
+            self.ask(self.somebody(), False)
+        if self.traffic.retries is None:
+            return good, failing
+        on = self.traffic.retries.more / (1 + self.traffic.retries.more)
+        self.again = [client for client in clients if self.random.random() < self.traffic.retries.spill]
+        return good, len(clients) + sum(geometric(on, self.random) for _ in clients)
 
-    def retried(self, failing: int, retries: Retries) -> tuple[int, int]:
-        """Bad events of clients that fail in this second, and how many of the clients fail in the next one too."""
-        on = retries.more / (1 + retries.more)
-        tries = failing + sum(geometric(on, self.random) for _ in range(failing))
-        return tries, sum(self.random.random() < retries.spill for _ in range(failing))
+    def somebody(self) -> str:
+        if self.population:
+            return f"c{self.random.randrange(self.population)}"
+        self.named += 1
+        return f"{self.named}"
+
+    def ask(self, client: str, fails: bool, times: int = 1) -> None:
+        if times:
+            self.row.note(self.second, client, fails, None)
 
     def mood(self) -> float:
         """How many times as bad this arm's nodes are by themselves just now."""
@@ -127,7 +146,7 @@ def trace(traffic: Traffic, random: Random) -> Iterator[Sample]:
         if "silence" in traffic.checks:
             lost = (harms(traffic, second) and traffic.harm is not None and traffic.harm.lost) or 0.0
             heard = ({"a": devices[0].metrics(second + 1, lost)}, {"b": devices[1].metrics(second + 1, 0.0)})
-        yield Sample("app", float(second + 1), (Cell("ZONE", "/", one, two, *slow),), heard[0], heard[1])
+        yield Sample("app", float(second + 1), (Cell("ZONE", "/", one, two, *slow),), *heard, {"a": 1.0, "b": 1.0})
 
 
 def harms(traffic: Traffic, second: int) -> bool:

@@ -94,6 +94,8 @@ class Traffic:
     """How many times the usual traffic there is at the beginning and at the end of the watch."""
     wander: Wander | None = None
     retries: Retries | None = None
+    clients: float = 0.0
+    """So many clients for each event a second make all events; 0: each event has a client of its own."""
     hot: Hot | None = None
     incident: Incident | None = None
     cold: Cold | None = None
@@ -103,8 +105,6 @@ class Traffic:
     harm: Harm | None = None
     p95: float | None = None
     """The seconds within which 95 % of the watches must have found the harm."""
-    median: float | None = None
-    """The same of half of the watches."""
     held_out: bool = False
     promised: bool = True
 

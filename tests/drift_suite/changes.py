@@ -67,8 +67,8 @@ def cloud(chance: random.Random) -> Iterator[Change]:
     for subnet in ("network-public-us-east-1a", "region-us-east-1b"):
         expects = (f"Subnet {subnet} mapPublicIpOnLaunch",)
         yield Change(CLOUD, "give machines public addresses", expects, (f"Subnet {subnet}",))
-    way = ("RouteTable network-private", "InternetGateway network-internet")
-    yield Change(CLOUD, "send traffic another way", ("Route network-private-default natGatewayId",), way)
+    other = ("RouteTable network-private", "InternetGateway network-internet")
+    yield Change(CLOUD, "send traffic another way", ("Route network-private-default natGatewayId",), other)
     yield Change(CLOUD, "delete a route", ("Route network-carrier-default",), ("RouteTable network-carrier",))
     yield Change(
         CLOUD, "add a route", ("aws.ec2.Route rtb-",), ("RouteTable network-public", "InternetGateway network-internet")
@@ -90,8 +90,8 @@ def cloud(chance: random.Random) -> Iterator[Change]:
     node = chance.choice(NODES[3:6])
     attached = (f"Volume {node}-data", f"Instance {node}")
     yield Change(CLOUD, "detach a volume", (f"VolumeAttachment {node}-data",), attached)
-    way = ("InternetGateway network-internet", "Vpc network")
-    yield Change(CLOUD, "detach the way to the internet", ("InternetGateway network-internet vpcId",), way)
+    gateway = ("InternetGateway network-internet", "Vpc network")
+    yield Change(CLOUD, "detach the way to the internet", ("InternetGateway network-internet vpcId",), gateway)
 
 
 def store() -> Iterator[Change]:

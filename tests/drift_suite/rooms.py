@@ -32,7 +32,7 @@ from controller.observers.stores import MongoStores
 from controller.siting import Wanted
 from environments.settings import written
 from infra.local.ports import Ports
-from infra.local.servers import mongo_uri, start_mongod
+from infra.local.servers import HOST, mongo_uri, start_mongod
 from tests.drift_suite.changes import CLOUD, PROGRAM, STORE, WAIVER, Change
 from tests.infra.emulated.cloud import KEYS, EmulatedCloud
 from tests.infra.filled import HOUSE, fill
@@ -124,7 +124,7 @@ class Store:
 
     def __init__(self, stack: ExitStack) -> None:
         self.port = Ports().take()
-        server = start_mongod(Path(stack.enter_context(tempfile.TemporaryDirectory())), self.port)
+        server = start_mongod(Path(stack.enter_context(tempfile.TemporaryDirectory())), HOST, self.port)
         stack.callback(server.stop)
         self.restore()
 
@@ -132,7 +132,7 @@ class Store:
         planted(change, str(self.port))
 
     def look(self) -> list[Finding]:
-        uri = mongo_uri(self.port)
+        uri = mongo_uri(HOST, self.port)
         left, right = (MongoStores(uri).store({"c360": real}) for real in ("c360_stage", "c360"))
         return [*stores.findings("stage", "prod", left, right, uri)]
 

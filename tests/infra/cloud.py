@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pulumi.runtime import mocks
+
 from infra import monitor
 from infra.monitor import Made, Plan, Willing
 
@@ -30,12 +32,18 @@ class Answers(Willing):
     def __init__(self, closed: tuple[str, ...] = (), offered: Mapping[str, tuple[str, ...]] | None = None) -> None:
         super().__init__()
         self.closed, self.offered = closed, offered or {}
+        self.made = set[str]()
+        """The kinds of what was declared."""
         self.no_zone = "no matching EC2 Availability Zone found"
 
     def place(self, name: str) -> Any:
         if name not in ZONES:
             return {}, [("name", self.no_zone)]
         return {**super().place(name), **({"optInStatus": "not-opted-in"} if name in self.closed else {})}
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        self.made.add(args.typ)
+        return super().new_resource(args)
 
     def machines(self, place: str) -> list[str]:
         return list(self.offered.get(place, OFFERED))

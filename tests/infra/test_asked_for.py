@@ -119,3 +119,35 @@ def test_a_zone_s_nodes_may_pull_the_images_of_their_own_application_only(run: R
 
     assert pulls("nodes-BOS") == pulls("nodes-DFW") == [arns["turnabout/prod/mqtt"]]
     assert pulls("nodes-region") == [arns["turnabout/prod/c360"]]
+
+
+def test_a_zone_at_the_edge_has_certificates_that_its_own_nodes_alone_may_read(run: Run) -> None:
+    dns = 'dns = { hosted_zone = "Z0123456789ABCDEFGHIJ", domain = "prod.example.com" }'
+    made = asking(run, "device_tls = true", dns)
+    parameters = {one.inputs["name"]: one for one in made.of(":Parameter", "tls-")}
+
+    assert {path: one.inputs["type"] for path, one in parameters.items()} == {
+        "/turnabout/prod/tls/devices": "String",
+        "/turnabout/prod/tls/BOS": "SecureString",
+        "/turnabout/prod/tls/DFW": "SecureString",
+    }
+    assert all((one.inputs["value"], one.ignores) == ("none", ("value",)) for one in parameters.values())
+
+    def reads(role: str) -> str:
+        return str(made.one(":RolePolicy", role).inputs["policy"])
+
+    assert ["/tls/devices" in reads(f"nodes-{zone}") for zone in ("BOS", "DFW", "region")] == [True, True, False]
+    assert ["/tls/BOS" in reads(f"nodes-{zone}") for zone in ("BOS", "DFW", "region")] == [True, False, False]
+
+
+def test_only_where_mqtt_is_spoken_do_nodes_fetch_certificates_and_use_them(run: Run) -> None:
+    dns = 'dns = { hosted_zone = "Z0123456789ABCDEFGHIJ", domain = "prod.example.com" }'
+    made = asking(run, "device_tls = true", dns)
+
+    def config(node: str) -> str:
+        return str(made.one(":BucketObjectv2", f"nodes/{node}/haproxy.cfg").inputs["content"])
+
+    assert "ssl crt /srv/turnabout/bos-a/tls/server.pem" in config("bos-a")
+    assert "ssl" not in config("region-a")
+    assert "pem /turnabout/prod/tls/BOS " in made.one(":Instance", "bos-a").inputs["userData"]
+    assert "/tls/" not in made.one(":Instance", "region-a").inputs["userData"]

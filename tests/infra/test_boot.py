@@ -6,6 +6,7 @@ The scripts are run by bash; only ``aws`` is another program here, which copies 
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -21,17 +22,17 @@ AWS = """\
 echo "$*" >> {cloud}/asked
 case "$1" in
 s3) from="{cloud}/${{6#s3://bucket/}}"; cp "$from" "$7" ;;
-ssm) cat {cloud}/facts ;;
+ssm) case "$*" in */tls/*) cat {cloud}/pem ;; *) cat {cloud}/facts ;; esac ;;
 esac
 """
 OBJECTS = ("program/node.pyz", "nodes/bos-a/haproxy.cfg", "nodes/session_start.lua")
 
 
-def files() -> dict[str, str]:
+def files(tls: tuple[str, str] | None = None) -> dict[str, str]:
     """What cloud-init would write, by path."""
     found: dict[str, str] = {}
     path = ""
-    for line in user_data("bos-a", "us-east-1", "bucket", FACTS, RELEASE).splitlines():
+    for line in user_data("bos-a", "us-east-1", "bucket", FACTS, RELEASE, tls).splitlines():
         if entry := re.fullmatch(r"  - path: (\S+)", line):
             path = entry[1]
             found[path] = ""
@@ -57,7 +58,7 @@ def test_the_node_is_supervised_with_all_that_it_started() -> None:
 class Machine:
     """A volume, and the cloud beside it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, tls: tuple[str, str] | None = None) -> None:
         self.volume, self.cloud = folder / "volume", folder / "cloud"
         self.node = self.volume / "bos-a"
         for name in OBJECTS:
@@ -66,7 +67,7 @@ class Machine:
         (self.cloud / "facts").write_text('{"node": "bos-a"}')
         (folder / "aws").write_text(AWS.format(cloud=self.cloud))
         (folder / "aws").chmod(0o755)
-        (folder / "fetch").write_text(files()["/usr/local/sbin/turnabout-fetch"].replace(ROOT, str(self.volume)))
+        (folder / "fetch").write_text(files(tls)["/usr/local/sbin/turnabout-fetch"].replace(ROOT, str(self.volume)))
         self.path = f"{folder}:/usr/bin:/bin"
 
     def fetch(self) -> int:
@@ -124,3 +125,36 @@ def test_what_could_not_be_fetched_is_not_half_there_and_tried_again(tmp_path: P
     assert machine.fetch() == 0
     assert machine.holds()[path] == kept
     assert not any(name.endswith(".partial") for name in machine.holds())
+
+
+TLS = ("/turnabout/prod/tls/devices", "/turnabout/prod/tls/BOS")
+
+
+def certificate(folder: Path, name: str, days: int) -> str:
+    """A certificate that ends in so many days."""
+    make = f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days {days} -subj /CN={name}"
+    command = [*make.split(), "-keyout", str(folder / "key"), "-out", str(folder / "pem")]
+    subprocess.run(command, check=True, capture_output=True, timeout=30)
+    return (folder / "pem").read_text()
+
+
+def test_certificates_are_fetched_anew_before_they_end_and_what_is_there_serves_meanwhile(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not here")
+    machine = Machine(tmp_path, TLS)
+    (machine.cloud / "pem").write_text("none")
+    assert machine.fetch() != 0  # nobody filled the parameters yet
+
+    ending, new, newer = (certificate(tmp_path, "bos", days) for days in (20, 300, 301))
+    for there, has in ((ending, ending), (new, new), (newer, new)):
+        (machine.cloud / "pem").write_text(there)
+        assert machine.fetch() == 0
+        assert machine.holds()["bos-a/tls/devices.pem"] == machine.holds()["bos-a/tls/server.pem"] == has
+    asked = (machine.cloud / "asked").read_text()
+    assert [f"--name {name} " in asked for name in TLS] == [True, True]
+
+    for name in ("devices", "server"):
+        (machine.node / "tls" / f"{name}.pem").write_text(ending)
+    (machine.cloud / "pem").unlink()
+    assert machine.fetch() == 0
+    assert machine.holds()["bos-a/tls/server.pem"] == ending

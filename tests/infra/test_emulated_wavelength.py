@@ -122,6 +122,10 @@ def test_a_zone_offers_the_few_machines_that_it_has_and_runs_no_other(ec2: Any, 
     assert {one["InstanceType"] for one in offered} == {"t3.medium", "t3.xlarge", "r5.2xlarge", "g4dn.2xlarge"}
     assert {one["Location"] for one in offered} == {BOS}
 
+    both = [{"Name": "location", "Values": [BOS, "us-east-1a"]}, {"Name": "instance-type", "Values": ["t3.medium"]}]
+    found = ec2.describe_instance_type_offerings(LocationType="availability-zone", Filters=both)
+    assert {one["Location"] for one in found["InstanceTypeOfferings"]} == {BOS, "us-east-1a"}
+
     here = subnet(ec2, vpc, BOS)
     with refused("Unsupported", f"m5.large.*{BOS}"):
         machine(ec2, SubnetId=here, InstanceType="m5.large")
@@ -214,6 +218,6 @@ def test_an_interface_may_ask_for_a_carrier_address_of_its_own_and_only_at_the_e
 
 
 def test_a_first_subnet_at_the_edge_is_no_default_one(ec2: Any, vpc: str) -> None:
-    (made,) = ec2.describe_subnets(SubnetIds=[subnet(ec2, vpc, DFW)])["Subnets"]
+    (made,) = ec2.describe_subnets(SubnetIds=[subnet(ec2, vpc, "us-east-1-wl1-mia-wlz-1")])["Subnets"]
 
     assert (made["DefaultForAz"], made["MapPublicIpOnLaunch"]) == (False, False)

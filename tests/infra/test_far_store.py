@@ -23,9 +23,13 @@ def rights(plan: Plan, role: str) -> dict[str, list[str]]:
     return found
 
 
-def test_a_zone_s_nodes_may_add_readings_to_their_own_database_and_no_more(plan: Plans) -> None:
-    assert rights(plan("prod"), "mqtt_bos") == {"zone_bos.readings": ["INSERT"]}
-    assert rights(plan("prod"), "mqtt_dfw") == {"zone_dfw.readings": ["INSERT"]}
+def test_a_zone_s_nodes_may_add_readings_to_their_own_database_hear_what_is_for_them_and_no_more(plan: Plans) -> None:
+    for zone in ("bos", "dfw"):
+        assert rights(plan("prod"), f"mqtt_{zone}") == {
+            f"zone_{zone}.readings": ["INSERT"],
+            f"zone_{zone}.commands": ["FIND", "CHANGE_STREAM"],
+            f"zone_{zone}.config": ["FIND", "CHANGE_STREAM"],
+        }
     assert set(rights(plan("prod"), "c360_region")) == {"c360."}
     assert set(rights(plan("dev"), "c360_region")) == {"c360_dev."}
 

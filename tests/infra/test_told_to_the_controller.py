@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from controller.replacing import commands
 from environments import from_folder
 from infra.local import layout
 from infra.outputs import Outputs, from_json
@@ -61,7 +62,19 @@ def test_a_node_is_observed_at_its_private_address_and_devices_have_its_carrier_
     assert (bos.transport, bos.address) == ("ssm", plan("prod").one(":Instance", "bos-a").id)
     assert bos.observe_url == "http://10.22.16.4:21000/observe"
     assert bos.fronts == {"http": "10.22.16.4:80", "mqtt": "10.22.16.4:1883"}
-    assert (bos.carrier.startswith("155.146.0."), region.carrier) == (True, "")
+    assert (bos.carrier.startswith("198.18."), region.carrier) == (True, "")
+
+
+@pytest.mark.parametrize("name", ["bos-a", "region-a"])
+def test_the_machine_that_is_replaced_is_the_one_that_the_program_made(plan: Plans, name: str) -> None:
+    machine, slot = plan("prod").one(":Instance", name), plan("prod").one(":NodeSlot", name)
+    (node,) = [node for node in told(plan("prod")).nodes if node.name == name]
+
+    within = "$".join([*slot.parents, slot.kind, machine.kind])  # the monitor names two generations only
+
+    unprotect, up = commands(told(plan("prod")), node)
+    assert f"'urn:pulumi:prod::turnabout::{within}::{name}'" in up
+    assert f"--instance-id {machine.id} " in unprotect
 
 
 def test_each_node_has_a_token_of_its_own_which_its_facts_hold(plan: Plans) -> None:
@@ -114,7 +127,7 @@ def test_nodes_that_are_reached_by_ssh_say_so_and_where_the_bastion_is(run: Run)
 
     assert {node.transport for node in outputs.nodes} == {"ssh"}
     assert [node.address for node in outputs.nodes if node.zone == "BOS"] == ["10.20.16.4", "10.20.16.5"]
-    assert outputs.bastion.startswith("198.51.100.")
+    assert outputs.bastion.startswith("198.19.")
     knocks = [one.inputs["cidrIpv4"] for one in made.of(":SecurityGroupIngressRule", "bastion-in")]
     assert knocks == ["198.51.100.0/24"]
     ssh = [one.inputs for one in made.of(":SecurityGroupIngressRule") if one.name.endswith("-bastion-ssh")]

@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 
@@ -38,9 +38,10 @@ class Crowd:
         self.unanswered: list[tuple[float, str, str]] = []
         """(boot time, address, what came instead) of requests that no release answered."""
 
-    def visit(self, addresses: Iterable[str]) -> None:
+    def visit(self, addresses: Iterable[str], enter: Callable[[], None] = lambda: None) -> None:
+        """``enter`` takes a client's thread to where clients are."""
         for address in addresses:
-            thread = threading.Thread(target=self._ask, args=(address,), daemon=True)
+            thread = threading.Thread(target=self._ask, args=(address, enter), daemon=True)
             self._threads.append(thread)
             thread.start()
 
@@ -58,7 +59,8 @@ class Crowd:
         for thread in self._threads:
             thread.join(10)
 
-    def _ask(self, address: str) -> None:
+    def _ask(self, address: str, enter: Callable[[], None]) -> None:
+        enter()
         connection, draw = http.client.HTTPConnection(address, timeout=4), random.Random(address)
         while not self._stop.wait(self._pace):
             number = draw.randrange(1, 1000)

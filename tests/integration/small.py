@@ -30,8 +30,10 @@ from controller.model import Phase, Rollout
 from controller.node.pack import pack
 from controller.site import Site, load_site
 from environments import Environment, from_folder
+from infra.local.apart.machines import Apart
+from infra.local.places import OneMachine, Places
 from infra.local.platform import Platform, up
-from infra.outputs import to_json
+from infra.outputs import NodeOutput, to_json
 from tests.integration import toy
 from tests.integration.crowd import Crowd, Gate
 
@@ -336,8 +338,12 @@ class Small:
             gate.close()
 
 
-def begin(root: Path, overlays: dict[str, str]) -> Small:
-    """Everything up, one branch for each environment, no controller yet and so no release."""
+def begin(root: Path, overlays: dict[str, str], places: Places | None = None) -> Small:
+    """Everything up, one branch for each environment, no controller yet and so no release.
+
+    ``FLEET=ssh`` in the surroundings places the nodes apart for every test that uses this, as ``places`` does for one.
+    """
+    places = places or (Apart() if os.environ.get("FLEET") == "ssh" else OneMachine())
     root = root.resolve()
     sources = root / "sources"
     for name, content in (*toy.files("toy").items(), *toy.files("side").items()):
@@ -349,7 +355,8 @@ def begin(root: Path, overlays: dict[str, str]) -> Small:
         (sources / "environments" / f"{name}.toml").write_text(f'branch = "{name}"\n{overlay}')
     environments = [from_folder(sources / "environments", name) for name in overlays]
     build_key(root / "platform" / "keys")
-    platform = up(root / "platform", environments, pack(root / "node.pyz"), sources / "apps", far_store=False)
+    program = pack(root / "node.pyz")
+    platform = up(root / "platform", environments, program, sources / "apps", far_store=False, places=places)
     try:
         return furnish(root, platform, sources, tuple(overlays))
     except BaseException:
@@ -371,7 +378,8 @@ def furnish(root: Path, platform: Platform, sources: Path, names: tuple[str, ...
     for name, outputs in platform.outputs.items():
         nodes = []
         for node in outputs.nodes:
-            gate = small.gates[name, node.name] = Gate(("127.0.0.1", urlsplit(node.observe_url).port or 0))
+            observed = urlsplit(node.observe_url)
+            gate = small.gates[name, node.name] = Gate((observed.hostname or "", observed.port or 0))
             nodes.append(replace(node, observe_url=f"http://127.0.0.1:{gate.port}/observe"))
         described = replace(outputs, nodes=tuple(nodes), program=(str(way), *outputs.program))
         (root / "seen" / name).mkdir(parents=True)
@@ -384,8 +392,15 @@ def furnish(root: Path, platform: Platform, sources: Path, names: tuple[str, ...
         clone = root / f"clone-{name}"
         git(root, "clone", "--quiet", "--branch", name, url, str(clone))
         small.places[name] = Place(small, name, load_site(site), clone)
-        small.crowd.visit(front for node in outputs.nodes for front in node.fronts.values())
+        enter = platform.places.network("carrier").enter if isinstance(platform.places, Apart) else lambda: None
+        small.crowd.visit((front for node in outputs.nodes for front in clients_fronts(node)), enter)
     return small
+
+
+def clients_fronts(node: NodeOutput) -> list[str]:
+    """Where clients reach a node's fronts: at its carrier's address, where it has one."""
+    fronts = [front.rpartition(":") for front in node.fronts.values()]
+    return [f"{node.carrier or host}:{port}" for host, _, port in fronts]
 
 
 def turnabout(*argv: str, folder: Path = HERE) -> tuple[int, str]:

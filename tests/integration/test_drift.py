@@ -140,7 +140,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, in
         pytest.skip(str(missing))
     ports = Ports()
     port = ports.take()
-    server = start_mongod(tmp_path_factory.mktemp("mongod"), port)
+    server = start_mongod(tmp_path_factory.mktemp("mongod"), "127.0.0.1", port)
     try:
         yield server, port
     finally:
@@ -160,7 +160,7 @@ def seed(port: int, name: str) -> None:
 
 
 def between(port: int) -> list[Any]:
-    uri = mongo_uri(port)
+    uri = mongo_uri("127.0.0.1", port)
     left = MongoStores(uri).store({"c360": "c360_stage"})
     right = MongoStores(uri).store({"c360": "c360"})
     return [*stores.findings("stage", "prod", left, right, uri)]

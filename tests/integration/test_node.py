@@ -205,6 +205,20 @@ def test_a_stage_that_was_killed_leaves_nothing_that_counts(cold: Site) -> None:
     assert not list((cold.root / "store").rglob("*.tmp"))
 
 
+def test_a_stage_that_is_told_to_end_leaves_the_store_as_it_was(cold: Site) -> None:
+    cold.stage(OLD)
+    before = files_of(cold)
+    argv = [sys.executable, "-I", "-S", PROGRAM, str(cold.root), "stage", NEW.digest]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as staging:
+        assert staging.stdin is not None
+        staging.stdin.write(NEW.tar()[:-9000])
+        staging.stdin.flush()
+        eventually(lambda: list((cold.root / "store").rglob("*.tmp")))
+        staging.terminate()
+        assert staging.wait(10) == 1
+    assert files_of(cold) == before
+
+
 def test_gc_keeps_what_could_be_needed(site: Site) -> None:
     made = [Made(f"r{number}") for number in range(5)]
     for one in made:
@@ -245,6 +259,7 @@ def test_the_application_gets_its_config_its_modules_and_its_data(site: Site) ->
     place = site.root / "store" / "releases" / OLD.digest[7:]
     config = json.loads((place / "config.json").read_text())
     assert config["settings"] == {"name": "old"}
+    assert config["peers"] == json.loads((site.root / "node.json").read_text()).get("peers", {})
     assert (config["release"], config["ports"], config["data"]) == (
         OLD.digest,
         {"http": site.http},

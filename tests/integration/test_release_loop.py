@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -460,6 +461,25 @@ def test_what_mends_a_last_good_that_fails_is_promoted(place: Place) -> None:
 
 
 # ---- two controllers, and the end -----------------------------------------------------------------------------------
+
+
+def test_a_controller_that_is_told_to_stop_does_not_wait_for_a_copy_that_takes_minutes(place: Place) -> None:
+    """It ends within its own patience, its copies with it; the next controller begins them anew."""
+    copying = place.small.root / "copying"
+    with place.instead("bos-b", "open", f'case "$*" in *" stage "*) echo $$ > {copying}; exec sleep 115;; esac'):
+        commit = place.change("Be patient", toy.good("patient"))
+        wait("a copy is under way", copying.exists)
+        pid = int(copying.read_text())
+        assert place.process is not None
+        place.process.terminate()
+        assert place.process.wait(30) == 0
+        assert not Path(f"/proc/{pid}").exists()
+    rollout = place.rollout(commit)
+    assert rollout is not None
+    assert rollout.phase is Phase.PENDING
+    assert candidate(rollout) not in place.node("bos-b")["staged"]
+    place.start()
+    place.until(commit, Phase.PROMOTED)
 
 
 def test_a_second_controller_refuses(place: Place) -> None:

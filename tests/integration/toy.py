@@ -71,7 +71,7 @@ def failed(counts):
 
 PROBE = """\
 import sys, urllib.request
-urllib.request.urlopen(f"http://127.0.0.1:{sys.argv[1]}/items/1", timeout=4).read()
+urllib.request.urlopen(f"http://{sys.argv[1]}:{sys.argv[2]}/items/1", timeout=4).read()
 """
 
 RELEASE = """\
@@ -80,8 +80,8 @@ start = ["python", "apps/{app}/main.py", "--config", "{{config}}"]
 stop_seconds = 2
 data = "{app}"
 ports = {{ {port} = "http" }}
-ready = "http://127.0.0.1:{{port.{port}}}/ready"
-probe = ["python", "apps/{app}/probe.py", "{{port.{port}}}"]
+ready = "http://{{bind}}:{{port.{port}}}/ready"
+probe = ["python", "apps/{app}/probe.py", "{{bind}}", "{{port.{port}}}"]
 on_deadline = "revert"
 
 [data_versions]

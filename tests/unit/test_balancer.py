@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import IO
 import pytest
 
 from infra.balancer import START_LINE, Balancer, Server, backends, haproxy_cfg
+from infra.facts import node_facts
 from infra.local.servers import ServerMissing, answers, find_haproxy
 
 MODES = {"mqtt": "tcp", "http": "http"}
@@ -48,6 +50,18 @@ def test_an_application_without_mqtt_gets_no_tcp_section() -> None:
 def test_servers_must_be_checkable() -> None:
     with pytest.raises(ValueError, match=r"ready port 'http' is not of kind http"):
         haproxy_cfg(balancer(mqtt=22001), "start.lua")
+
+
+def test_the_node_is_told_where_the_nodes_of_its_zone_are() -> None:
+    told = node_facts(
+        node="bos-a", zone="BOS", environment="dev", bind="127.0.0.1", run="/run", app="mqtt", ports={"http": 21002},
+        haproxy="haproxy", config="haproxy.cfg", balancer=balancer(), observe_port=1, observe_token="t", trusted=(),
+        mongo_uri="mongodb://x", python="python",
+    )  # fmt: skip
+    assert told["peers"] == {
+        f"bos-{letter}": {"host": "127.0.0.1", "ports": {"mqtt": 21001 + 10 * at, "http": 21002 + 10 * at}}
+        for at, letter in enumerate("abc")
+    }
 
 
 def test_the_node_is_told_the_base_weights() -> None:
@@ -115,7 +129,7 @@ class App:
 class Zone:
     """A real HAProxy before two applications, and the lines that it writes to the node program."""
 
-    def __init__(self, run: Path, haproxy: str) -> None:
+    def __init__(self, run: Path, haproxy: str, tls: str = "") -> None:
         self.apps = {name: App(name) for name in ("bos-a", "bos-b")}
         servers = tuple(
             Server(name, "127.0.0.1", {"http": app.http.server_port, "mqtt": app.mqtt.getsockname()[1]})
@@ -133,7 +147,8 @@ class Zone:
         self.run = run
         config, lua = run / "haproxy.cfg", run / "start.lua"
         lua.write_text(START_LINE)
-        config.write_text(haproxy_cfg(balancer(str(run), servers, mqtt=self.mqtt, http=self.http), str(lua)))
+        described = replace(balancer(str(run), servers, mqtt=self.mqtt, http=self.http), tls=tls)
+        config.write_text(haproxy_cfg(described, str(lua)))
         checked = subprocess.run([haproxy, "-c", "-f", str(config)], capture_output=True, text=True)
         assert checked.returncode == 0, checked.stderr
         assert "WARNING" not in checked.stderr

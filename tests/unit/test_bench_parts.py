@@ -150,6 +150,17 @@ def test_a_client_that_retries_is_one_client_and_many_bad_events() -> None:
     assert counts.bad / counts.bad_clients == pytest.approx(4, rel=0.2)
 
 
+def test_a_client_that_goes_on_retrying_in_the_next_seconds_is_still_one() -> None:
+    counts = drawn(replace(STEADY, bad=0.02, retries=Retries(more=0.0, spill=0.5)))
+    assert counts.bad / counts.bad_clients == pytest.approx(2, rel=0.2)
+
+
+def test_few_clients_make_many_events_and_are_as_many() -> None:
+    counts = drawn(replace(STEADY, clients=0.5))
+    assert counts.total / 3600 == pytest.approx(10, rel=0.05)
+    assert counts.clients / 3600 == pytest.approx(4.3, rel=0.1)  # of five, in a second of ten events
+
+
 def test_a_hot_device_makes_its_share_of_events_and_all_of_them_fail_at_once() -> None:
     counts = drawn(replace(STEADY, bad=0.05, hot=Hot(share=0.5)))
     assert counts.clients / counts.total == pytest.approx(0.6, rel=0.1)  # five others and itself, of ten events

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,6 +138,23 @@ def test_the_readme_names_the_same_commands_as_the_demo() -> None:
     readme = (HERE.parents[1] / "README.md").read_text()
     for argv in commands(by_hand(Path("clone"), Path("site"))):
         assert shlex.join(argv).replace("'", '"') in readme
+
+
+def test_beside_nodes_that_are_apart_the_first_command_leads_to_where_they_are() -> None:
+    inside = ("nsenter", "--net=/proc/7/fd/9", "--")
+    lines = by_hand(Path("clone"), Path("site"), inside).splitlines()
+    assert lines[lines.index("  export TURNABOUT_SITE=site") - 1] == "  nsenter --net=/proc/7/fd/9 -- bash"
+    assert "nsenter" not in by_hand(Path("clone"), Path("site"))
+
+
+def test_where_nodes_cannot_be_apart_the_demo_says_why_and_is_skipped() -> None:
+    somebody = ("unshare", "--user", "--map-user=1000") if os.getuid() == 0 else ()
+    if somebody and subprocess.run([*somebody, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this root cannot be somebody else: unshare gives it no user namespace")
+    argv = [*somebody, sys.executable, "-m", "controller.cli", "demo", "--fleet", "ssh"]
+    done = subprocess.run(argv, cwd=HERE.parents[1], capture_output=True, text=True, timeout=60, check=False)
+    reason = "Nodes in networks of their own need root, which alone may make such networks."
+    assert (done.returncode, done.stdout) == (0, f"Skipped: {reason}\n"), done.stderr
 
 
 # ---- enough to spare ------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from controller.weighing import Judgement, look
 
 SILENCE = Check("silence", "missing_events", events="committed", per="connected_seconds")
 PROOF = 100.0
+EACH_SECOND = {"bos-a": 1.0, "bos-b": 1.0}
 
 
 def release(letter: str) -> AppRelease:
@@ -34,7 +35,7 @@ def evidence(looks: Iterable[tuple[Counted, Counted]], lane: Lane = LANE) -> flo
     state, most = Judgement(), 0.0
     for second, (canary, control) in enumerate(looks):
         one, other = {"bos-a": counted(*canary)}, {"bos-b": counted(*control)}
-        state = look(state, lane, Sample("mqtt", float(second), (), one, other))
+        state = look(state, lane, Sample("mqtt", float(second), (), one, other, EACH_SECOND))
         most = max(most, state.evidence["silence"].value)
     return most
 
@@ -48,6 +49,19 @@ def test_devices_that_have_just_come_are_not_silent() -> None:
 def test_devices_that_stay_and_are_not_heard_are_found_in_a_few_looks() -> None:
     silent = [((0.0, 20.0 * second), (100 + 10.0 * second, 20.0 * second)) for second in range(9)]
     assert evidence(silent) > PROOF
+
+
+def test_a_fresh_process_that_is_silent_from_its_first_second_on_is_found_at_the_third_look() -> None:
+    """Its counters begin with it, so the first look already says how long its devices have been there."""
+    silent = [((0.0, 10.0 * second), (90.0 * second, 90.0 * second)) for second in range(1, 4)]
+    assert evidence(silent[:2], paced(1)) < PROOF < evidence(silent, paced(1))
+
+
+def test_the_first_of_many_devices_does_not_make_the_rest_due() -> None:
+    """Ten come at once and are heard each second; ninety follow a second later, and are heard after another one."""
+    canary = [(0.0, 10.0), (10.0, 110.0), (110.0, 210.0), (210.0, 310.0)]
+    control = [(90.0 * second, 90.0 * second) for second in range(1, 5)]
+    assert evidence(zip(canary, control, strict=True), paced(1)) < 2
 
 
 def together(every: int, devices: int, looks: int, silent: bool = False) -> list[Counted]:

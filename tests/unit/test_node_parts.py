@@ -133,18 +133,32 @@ def test_rows_are_by_backend_server_and_first_matching_class() -> None:
     assert [sample["path"] for sample in counted.samples] == ["/a|b"]
 
 
-def test_a_client_counts_once_a_second() -> None:
+def asked(*calls: tuple[float, str, int]) -> dict[str, int]:
+    """The row of calls: when, by whom, and their status."""
     counted = Events()
-    for at, client, status in (
-        (10.1, "a", 500),
-        (10.9, "a", 500),
-        (10.9, "b", 200),
-        (11.0, "a", 200),
-        (11.5, "b", 500),
-    ):
+    for at, client, status in calls:
         counted.note(f"http|http|s|{status}|1|--|{client}|GET|/".encode(), at)
     (row,) = counted.listed()
-    assert (row["total"], row["bad"], row["clients"], row["bad_clients"]) == (5, 3, 4, 2)
+    return {key: row[key] for key in ("total", "bad", "clients", "bad_clients")}
+
+
+def test_a_client_counts_once_a_second_and_its_failure_once() -> None:
+    calls = [(10.1, "a", 500), (10.9, "a", 500), (10.9, "b", 200), (11.0, "a", 200), (11.5, "b", 500)]
+    assert asked(*calls) == {"total": 5, "bad": 3, "clients": 3, "bad_clients": 2}
+
+
+def test_a_client_that_retries_for_seconds_is_one_failure_and_counts_no_more_until_they_are_over() -> None:
+    retries = [(second + 0.5, "a", 503) for second in range(10, 15)]
+    assert asked(*retries) == {"total": 5, "bad": 5, "clients": 1, "bad_clients": 1}
+    assert asked(*retries, (14.9, "b", 200)) == {"total": 6, "bad": 5, "clients": 2, "bad_clients": 1}
+    assert asked(*retries, (15.1, "a", 200)) == {"total": 6, "bad": 5, "clients": 2, "bad_clients": 1}
+    assert asked(*retries, (15.1, "a", 503)) == {"total": 6, "bad": 6, "clients": 2, "bad_clients": 2}
+
+
+def test_when_everybody_fails_all_of_the_clients_that_count_are_bad() -> None:
+    calls = [(10 + second / 2, f"c{second % 8}", 500) for second in range(60)]
+    counted = asked(*calls)
+    assert counted["clients"] == counted["bad_clients"] < counted["bad"] == 60
 
 
 def test_tcp_sessions_count_at_their_end_and_a_drain_of_our_own_is_not_bad() -> None:

@@ -28,12 +28,14 @@ def node(name: str = "bos-a", **changes: Any) -> NodeOutput:
 
 PLATFORM = Outputs(
     environment="prod",
-    nodes=(node("bos-a"), node("bos-b", transport="ssh", address="10.80.2.11")),
+    nodes=(node("bos-a"), node("bos-b", transport="ssh", address="198.51.100.5", host_key="ssh-ed25519 AAAA")),
     program=("/usr/bin/python3", "-I", "-S", "/opt/turnabout/node.pyz"),
     mongo_uri="mongodb://127.0.0.1:27117/?replicaSet=rs0",
     repository="git://127.0.0.1:9418/repository.git",
     trusted=("ab" * 32,),
-    bastion="",
+    bastion="192.0.2.74",
+    bastion_host_key="ssh-ed25519 BBBB",
+    ssh_user="ec2-user",
 )
 
 CLOUD = Outputs(
@@ -64,13 +66,13 @@ Change = Callable[[dict[str, Any]], object]
 BAD: list[tuple[str, Change, str]] = [
     (
         "another schema",
-        lambda d: d.update(schema="turnabout/outputs/3"),
-        'schema: "turnabout/outputs/3" is not one this version reads (it reads "turnabout/outputs/2"); use the '
+        lambda d: d.update(schema="turnabout/outputs/4"),
+        'schema: "turnabout/outputs/4" is not one this version reads (it reads "turnabout/outputs/3"); use the '
         "controller that belongs to the platform, or bring the platform up with this one.",
     ),
-    ("no schema", lambda d: d.pop("schema"), 'schema: is missing; this version reads "turnabout/outputs/2".'),
+    ("no schema", lambda d: d.pop("schema"), 'schema: is missing; this version reads "turnabout/outputs/3".'),
     ("a missing key", lambda d: d.pop("mongo_uri"), "mongo_uri: is missing; bring the platform up again to write it."),
-    ("an unknown key", lambda d: d.update(color=1), "color: is not a key of turnabout/outputs/2; remove it."),
+    ("an unknown key", lambda d: d.update(color=1), "color: is not a key of turnabout/outputs/3; remove it."),
     ("a wrong type", lambda d: d.update(environment=7), "environment: must be text, found 7."),
     (
         "a program that is text",

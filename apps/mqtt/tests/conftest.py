@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apps.mqtt.tests.running import Edge, Mongod, mongod_binary
+from apps.mqtt.tests.running import Edge, Mongod, mongod_binary, until
 
 
 @pytest.fixture
@@ -31,6 +31,27 @@ def new_edge(tmp_path: Path) -> Iterator[Callable[..., Edge]]:
 @pytest.fixture
 def edge(new_edge: Callable[..., Edge]) -> Edge:
     return new_edge(connect_seconds=1).start()
+
+
+@pytest.fixture
+def two(new_edge: Callable[..., Edge]) -> tuple[Edge, Edge]:
+    """Two nodes of one zone, running."""
+    first, second = new_edge(node="bos-a"), new_edge(node="bos-b")
+    first.meet(second)
+    second.meet(first)
+    first.start()
+    second.start()
+    until(lambda: first.metrics()["peers_reached"] == second.metrics()["peers_reached"] == 1)
+    return first, second
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    """One edge for tests that leave nothing behind for each other."""
+    edge = Edge(tmp_path_factory.mktemp("shared"), connect_seconds=1).start()
+    yield edge
+    assert edge.stop() == 0
+    assert "Traceback" not in edge.log.read_text()
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,11 @@ import json
 import socket
 import threading
 
-from apps.mqtt.packets import Connect, Publish, connack, encode
+from apps.mqtt.decode import Decoder
+from apps.mqtt.fields import Fields, frame
+from apps.mqtt.packets import V4, V5, Connect, PubAck, Publish, Subscribe, Will, connack, encode
+from apps.mqtt.properties import NONE, Properties
+from apps.mqtt.properties import read as read_properties
 from apps.mqtt.tests.running import until
 
 
@@ -14,12 +18,16 @@ class Device:
     """Not a client library: it sends what it is told and reports what came back."""
 
     def __init__(
-        self, port: int, name: str = "d1", *, zone: str = "BOS", keep_alive: int = 0, connect: bool = True
-    ) -> None:
+        self, port: int, name: str = "d1", *, zone: str = "BOS", keep_alive: int = 0, connect: bool = True,
+        clean: bool = True, will: Will | None = None, version: int = V4, properties: Properties = NONE,
+    ) -> None:  # fmt: skip
         self.topic = f"f/{zone}/{name}/t"
+        self.version = version
+        self._early: list[tuple[int, bytes]] = []
         self.peer = socket.create_connection(("127.0.0.1", port), 20)
         if connect:
-            self.send(encode(Connect(name, keep_alive)))
+            said = Connect(name, keep_alive, clean, will, version=version, properties=properties)
+            self.send(encode(said))
 
     def connected(self) -> Device:
         assert self.receive(4) == connack(0)
@@ -30,7 +38,7 @@ class Device:
 
     def publish(self, payload: bytes, packet_id: int | None = 1, *, dup: bool = False) -> None:
         qos = 0 if packet_id is None else 1
-        self.send(encode(Publish(self.topic, payload, qos, packet_id, dup=dup)))
+        self.send(encode(Publish(self.topic, payload, qos, packet_id, dup=dup), self.version))
 
     def receive(self, count: int) -> bytes:
         """``count`` bytes, or fewer when the peer closed first."""
@@ -44,6 +52,46 @@ class Device:
                 break
             got += part
         return got
+
+    def packet(self) -> tuple[int, bytes]:
+        """The next packet of the server: its first byte and its body; (0, b"") when the peer closed."""
+        first, length, shift = self.receive(1), 0, 0
+        if not first:
+            return 0, b""
+        while True:
+            (byte,) = self.receive(1)
+            length |= (byte & 0x7F) << shift
+            shift += 7
+            if not byte & 0x80:
+                return first[0], self.receive(length)
+
+    def opened(self) -> tuple[bool, int, Properties]:
+        """The CONNACK: session present, code, properties."""
+        first, body = self.packet()
+        assert first == 0x20
+        told = read_properties(Fields(body[2:]), "connack") if self.version == V5 else NONE
+        return bool(body[0]), body[1], told
+
+    def subscribe(self, *filters: tuple[str, int], packet_id: int = 1) -> bytes:
+        """The codes of the SUBACK."""
+        self.send(encode(Subscribe(packet_id, filters), self.version))
+        while (first_and_body := self.packet())[0] & 0xF0 == 0x30:
+            self._early.append(first_and_body)  # of another node, from just before
+        first, body = first_and_body
+        assert (first, int.from_bytes(body[:2], "big")) == (0x90, packet_id)
+        return body[3:] if self.version == V5 else body[2:]
+
+    def delivered(self, *, ack: bool = True) -> Publish:
+        """The next PUBLISH of the server, acknowledged unless told otherwise."""
+        first, body = self._early.pop(0) if self._early else self.packet()
+        assert first & 0xF0 == 0x30, (hex(first), body)
+        reader = Decoder(2**20, self.version)
+        reader.feed(frame(first, body))
+        message = reader.next_packet()
+        assert isinstance(message, Publish)
+        if ack and message.packet_id is not None:
+            self.send(encode(PubAck(message.packet_id)))
+        return message
 
     def is_closed_by_peer(self) -> bool:
         """Waits for the peer's close; False when bytes come instead."""

@@ -48,7 +48,15 @@ def free_port() -> int:
 class Edge:
     """One node's application: a data directory that stays, a process that comes and goes."""
 
-    def __init__(self, directory: Path, *, zone: str = "BOS", mongo_uri: str = NOWHERE, **settings: int) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        zone: str = "BOS",
+        node: str = "bos-a",
+        mongo_uri: str = NOWHERE,
+        **settings: int | str,
+    ) -> None:
         self.directory = directory
         self.zone = zone
         self.mqtt, self.http = free_port(), free_port()
@@ -56,11 +64,18 @@ class Edge:
         self.log = directory / "log"
         self.data = directory / "data"
         self.document: dict[str, Any] = {
-            "environment": "dev", "zone": zone, "node": "bos-a", "bind": "127.0.0.1", "release": RELEASE,
+            "environment": "dev", "zone": zone, "node": node, "bind": "127.0.0.1", "release": RELEASE,
             "ports": {"mqtt": self.mqtt, "http": self.http}, "data": str(self.data), "settings": settings,
             "secrets": {"mongo_uri": mongo_uri}, "added_later": True,
         }  # fmt: skip
         self.process: subprocess.Popen[bytes] | None = None
+
+    def meet(self, *others: Edge) -> None:
+        """Told of the other nodes of its zone, when it starts."""
+        self.document["peers"] = {
+            other.document["node"]: {"host": "127.0.0.1", "ports": {"mqtt": other.mqtt, "http": other.http}}
+            for other in (self, *others)
+        }
 
     def spawn(self, *prefix: str) -> subprocess.Popen[bytes]:
         self.config.write_text(json.dumps(self.document))
@@ -159,6 +174,11 @@ class Mongod:
         with MongoClient[dict[str, Any]]("127.0.0.1", self.port, directConnection=True) as client:
             client.admin.command("replSetInitiate", {"_id": "rs0", "members": [member]})
             until(lambda: client.admin.command("hello")["isWritablePrimary"])
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         if self._process is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from apps.mqtt.decode import Decoder, Malformed, WrongVersion
 from apps.mqtt.packets import (
+    V5,
     Connect,
     Disconnect,
     Packet,
@@ -25,6 +27,7 @@ from apps.mqtt.packets import (
     suback,
     unsuback,
 )
+from apps.mqtt.properties import TABLE, Properties
 
 GOOD: list[tuple[str, Packet]] = [
     ("10 0d 0004 4d515454 04 02 003c 0001 61", Connect("a", 60)),
@@ -109,7 +112,7 @@ def test_bad_bytes_are_malformed(text: str, what: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["10 0e 0004 4d515454 05 02 003c 00 0001 61", "10 0f 0006 4d5149736470 03 02 003c 0001 61"]
+    "text", ["10 0e 0004 4d515454 06 02 003c 00 0001 61", "10 0f 0006 4d5149736470 03 02 003c 0001 61"]
 )
 def test_another_version_is_told_apart_from_garbage(text: str) -> None:
     with pytest.raises(WrongVersion):
@@ -151,6 +154,35 @@ connects = st.one_of(
     st.builds(Connect, text, st.integers(0, 65535), st.booleans(), st.none() | wills, text, st.none() | blobs),
     st.builds(Connect, text, st.integers(0, 65535), st.booleans(), st.none() | wills),
 )
+v5_values: dict[str, st.SearchStrategy[Any]] = {
+    "byte": st.integers(0, 1), "two": st.integers(1, 65535), "four": st.integers(1, 2**32 - 1),
+    "varint": st.integers(1, 2**28 - 1), "text": text, "binary": blobs,
+    "pair": st.lists(st.tuples(text, text), min_size=1, max_size=3).map(tuple),
+}  # fmt: skip
+
+
+def told(packet: str, *without: str) -> st.SearchStrategy[Properties]:
+    """Any properties that may stand in this packet."""
+    known = {each.name: v5_values[each.kind] for each in TABLE if packet in each.packets and each.name not in without}
+    return st.fixed_dictionaries({}, optional=known)
+
+
+v5_wills = st.builds(Will, topics, blobs, st.integers(0, 2), st.booleans(), told("will"))
+v5_options = st.sampled_from([0, 1, 2, 5, 9, 0x0C, 0x15, 0x2E])
+any_v5_packet = st.one_of(
+    st.builds(Publish, topics, blobs, st.just(0), st.none(), st.booleans(), st.just(False),
+              told("publish", "topic_alias", "subscription_identifier")),
+    st.builds(Publish, topics, blobs, st.integers(1, 2), ids, st.booleans(), st.booleans(),
+              told("publish", "topic_alias", "subscription_identifier")),
+    st.builds(PubAck, ids),
+    st.builds(Subscribe, ids, st.lists(st.tuples(filters, v5_options), min_size=1, max_size=4).map(tuple),
+              told("subscribe")),
+    st.builds(Unsubscribe, ids, st.lists(filters, min_size=1, max_size=4).map(tuple), told("unsubscribe")),
+    st.just(PingReq()),
+    st.builds(Disconnect, st.integers(1, 255), told("disconnect")),
+)  # fmt: skip
+v5_connects = st.builds(Connect, text, st.integers(0, 65535), st.booleans(), st.none() | v5_wills, st.none() | text,
+                        st.none() | blobs, st.just(V5), told("connect"))  # fmt: skip
 any_packet = st.one_of(
     connects,
     st.builds(Publish, topics, blobs, st.just(0), st.none(), st.booleans()),
@@ -174,6 +206,57 @@ def test_what_is_written_reads_back_however_it_is_cut(sent: list[Packet], cuts: 
         while (packet := made.next_packet()) is not None:
             read.append(packet)
     assert read == sent
+
+
+@given(v5_connects, st.lists(any_v5_packet, max_size=5), st.lists(st.integers(0, 4000), max_size=8))
+def test_version_5_reads_back_too_from_its_connect_on(first: Connect, more: list[Packet], cuts: list[int]) -> None:
+    stream = b"".join(encode(packet, V5) for packet in (first, *more))
+    edges = [0, *sorted(cut for cut in cuts if cut < len(stream)), len(stream)]
+    made, read = Decoder(2**20), []
+    for start, end in pairwise(edges):
+        if start < end:
+            made.feed(stream[start:end])
+        while (packet := made.next_packet()) is not None:
+            read.append(packet)
+    assert read == [first, *more]
+
+
+@given(v5_connects, st.lists(any_v5_packet, max_size=3), st.data())
+def test_a_damaged_stream_is_read_or_malformed_and_nothing_else(
+    first: Connect, more: list[Packet], data: st.DataObject
+) -> None:
+    stream = bytearray(b"".join(encode(packet, V5) for packet in (first, *more)))
+    for _ in range(data.draw(st.integers(1, 4))):
+        stream[data.draw(st.integers(0, len(stream) - 1))] = data.draw(st.integers(0, 255))
+    made = Decoder(2**20)
+    made.feed(bytes(stream))
+    try:
+        while made.next_packet() is not None:
+            pass
+    except Malformed as broken:
+        assert broken.why
+        assert 0x80 <= broken.reason <= 0xA2
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("10 13 0004 4d515454 05 02 0000 05 21 0001 21 00 0001 61", 0x81),
+        ("10 11 0004 4d515454 05 02 0000 03 21 0000 0001 61", 0x82),
+        ("10 14 0004 4d515454 05 02 0000 06 21 0001 21 0005 0001 61", 0x82),
+        ("10 10 0004 4d515454 05 02 0000 02 17 02 0001 61", 0x82),
+        ("10 10 0004 4d515454 05 02 0000 02 24 01 0001 61", 0x81),
+        ("10 10 0004 4d515454 05 02 0000 02 7f 01 0001 61", 0x81),
+        ("10 12 0004 4d515454 05 02 0000 ff ff ff ff 01 0001 61", 0x81),
+        ("10 0e 0004 4d515454 05 02 0000 09 0001 61", 0x81),
+    ],
+    ids=["cut in a property", "Receive Maximum 0", "a property twice", "a flag of 2", "a server's property",
+         "an unknown property", "a length of five bytes", "properties longer than the packet"],
+)  # fmt: skip
+def test_bad_properties_are_told_apart(text: str, reason: int) -> None:
+    with pytest.raises(Malformed) as caught:
+        decoder(bytes.fromhex(text)).next_packet()
+    assert caught.value.reason == reason
 
 
 @given(st.lists(st.binary(max_size=60), max_size=5))

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from apps.mqtt.layout import FILE
 from apps.mqtt.packets import Publish, connack, encode, puback
-from apps.mqtt.store import FILE
 from apps.mqtt.tests.device import Crowd, Device, numbered
 from apps.mqtt.tests.running import ROOT, Edge, until
 
@@ -198,7 +198,7 @@ def test_kill_9_takes_the_forwarder_along_even_a_stopped_one(edge: Edge) -> None
 
 def test_the_forwarder_ends_when_its_pipe_does(edge: Edge) -> None:
     assert edge.stop() == 0
-    argv = [sys.executable, "-m", "apps.mqtt.forward", "--config", str(edge.config), "--parent", str(os.getpid())]
+    argv = [sys.executable, "-m", "apps.mqtt.sync", "--config", str(edge.config), "--parent", str(os.getpid())]
     with subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE) as forwarder:
         assert forwarder.stdin is not None
         forwarder.stdin.write(b".")
@@ -207,7 +207,7 @@ def test_the_forwarder_ends_when_its_pipe_does(edge: Edge) -> None:
 
 
 def test_the_forwarder_ends_when_its_parent_is_gone_before_it_looks(edge: Edge) -> None:
-    argv = [sys.executable, "-m", "apps.mqtt.forward", "--config", str(edge.config), "--parent", "1"]
+    argv = [sys.executable, "-m", "apps.mqtt.sync", "--config", str(edge.config), "--parent", "1"]
     done = subprocess.run(argv, cwd=ROOT, stdin=subprocess.PIPE, timeout=20, check=False)
     assert done.returncode == 0
 
@@ -225,7 +225,7 @@ def test_an_address_that_is_none_is_counted_and_stops_nothing(
     counts = until(lambda: (now := edge.metrics())["far_errors"] >= 2 and now)
     assert (counts["backlog"], counts["forwarder_restarts"]) == (1, 0)
     assert edge.is_ready()
-    (line,) = edge.events("far_unreachable")
+    (line,) = [line for line in edge.events("far_unreachable") if line["direction"] == "up"]
     assert line["why"].startswith(why)
 
 

@@ -54,6 +54,9 @@ def test_pages_lead_to_the_next(filled: Edge) -> None:
     assert end == {"readings": [], "next": second["next"]}
 
 
+AFTER = "after must be an integer from 0 to 9223372036854775807, or a place that an earlier answer gave as next."
+
+
 @pytest.mark.parametrize(
     ("path", "status", "sentence"),
     [
@@ -63,9 +66,12 @@ def test_pages_lead_to_the_next(filled: Edge) -> None:
         ("/", 404, "There is nothing under this path."),
         ("/v1/readings?limit=0", 400, "limit must be an integer from 1 to 1000."),
         ("/v1/readings?limit=1001", 400, "limit must be an integer from 1 to 1000."),
-        ("/v1/readings?after=-1", 400, "after must be an integer from 0 to 9223372036854775807."),
-        ("/v1/readings?after=99999999999999999999", 400, "after must be an integer from 0 to 9223372036854775807."),
-        ("/v1/readings?after=%C2%B2", 400, "after must be an integer from 0 to 9223372036854775807."),
+        ("/v1/readings?after=-1", 400, AFTER),
+        ("/v1/readings?after=99999999999999999999", 400, AFTER),
+        ("/v1/readings?after=%C2%B2", 400, AFTER),
+        ("/v1/readings?after=bos-a:x", 400, AFTER),
+        ("/v1/stream?after=bos-a:1", 400, "Last-Event-ID, or after, must be the id of an earlier event."),
+        ("/peer/feed?readings=0", 403, "This is for the other nodes of the zone."),
         ("/v1/readings?since=1", 400, "The parameter 'since' is not known."),
         ("/v1/readings?device=%ff", 400, "The request's target cannot be decoded."),
     ],

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from apps.mqtt import store
+from apps.mqtt import layout
 from apps.mqtt.config import BadConfig, Settings, load
 from apps.mqtt.tests.running import LAWS, ROOT, Edge
 
@@ -22,8 +22,8 @@ RELEASE: dict[str, Any] = tomllib.loads((APP / "release.toml").read_text())
 
 
 def test_the_data_versions_are_those_of_the_store() -> None:
-    assert RELEASE["data_versions"] == {"reads": list(store.READS), "writes": store.WRITES}
-    assert store.WRITES in store.READS
+    assert RELEASE["data_versions"] == {"reads": list(layout.READS), "writes": layout.WRITES}
+    assert layout.WRITES in layout.READS
 
 
 def test_the_laws_are_those_that_every_scrape_is_held_to() -> None:

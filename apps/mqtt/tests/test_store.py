@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from apps.mqtt.layout import FILE, SCHEMA, StoreRefused
 from apps.mqtt.progress import DeadLetter, Progress, ProgressReader, ProgressWriter
 from apps.mqtt.queries import Reader
 from apps.mqtt.reading import Reading, identity, read
-from apps.mqtt.store import FILE, Arrival, Store, StoreRefused, Tally
+from apps.mqtt.store import Arrival, Store, Tally
 
 
 def arrival(payload: bytes, device: str = "d1", rts: int = 1000) -> Arrival:
@@ -187,3 +188,33 @@ def test_backlog_is_counted_from_the_rows(store: Store, reader: Reader) -> None:
     seen = reader.snapshot(5)
     assert (seen.stored, seen.backlog, seen.oldest_unsynced_rts) == (7, 2, 1000)
     assert reader.snapshot(7).oldest_unsynced_rts is None
+
+
+FORMER_INSERT = "INSERT INTO readings (n, id, device, epoch, seq, reading, ts, rts) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+FORMER_PAGE = "SELECT n, id, device, epoch, seq, reading, ts, rts FROM readings WHERE n > ? ORDER BY n LIMIT ?"
+
+
+def test_a_file_goes_back_and_forth_between_this_release_and_one_from_before_subscribers(tmp_path: Path) -> None:
+    """What a rollout and its revert do: a backlog of each release is read by the other."""
+    with sqlite3.connect(tmp_path / FILE) as former:
+        former.executescript(f"{SCHEMA} PRAGMA user_version = 1; INSERT INTO about VALUES ('BOS');")
+        former.execute(FORMER_INSERT, (1, b"a" * 12, "d1", 0, 1, 20.5, 7, 1000))
+        former.execute("UPDATE totals SET stored = 1")
+    store = Store(tmp_path, "BOS", quarantine_rows=5)
+    store.commit([numbered(2)])
+    store.close()
+    with sqlite3.connect(tmp_path / FILE) as former:
+        assert former.execute("PRAGMA user_version").fetchone() == (1,)
+        assert [row[4] for row in former.execute(FORMER_PAGE, (0, 10))] == [1, 2]
+        former.execute(FORMER_INSERT, (3, b"c" * 12, "d1", 0, 3, 1, None, 1000))
+        former.execute("UPDATE totals SET stored = 3")
+    store, reader = Store(tmp_path, "BOS", quarantine_rows=5), Reader(tmp_path)
+    assert store.commit([numbered(4)]) == Tally(committed=1)
+    assert [row.seq for row in reader.page(0, 10)] == [1, 2, 3, 4]
+    assert [message.payload for message in reader.published("readings", 0, 10)] == [
+        b'{"reading": 20.5, "seq": 1, "epoch": 0, "ts": 7}',
+        numbered(2).payload,
+        b'{"reading": 1, "seq": 3, "epoch": 0}',
+        numbered(4).payload,
+    ]
+    store.close()

@@ -18,7 +18,7 @@ from botocore.config import Config
 from moto.core.base_backend import BackendDict
 from moto.server import ThreadedMotoServer
 
-from tests.infra.emulated import addresses, buckets, gateways, systems, zones
+from tests.infra.emulated import addresses, buckets, gateways, hosted_zones, systems, zones
 from tests.infra.emulated.commands import RunCommand
 from tests.infra.emulated.patches import Patches
 
@@ -44,6 +44,7 @@ class EmulatedCloud:
         addresses.install(self._patches)
         gateways.install(self._patches)
         buckets.install(self._patches)
+        hosted_zones.install(self._patches)
         systems.install(self._patches, self.run_command)
         BackendDict.reset()
         self._server = ThreadedMotoServer(LOOPBACK, 0, verbose=False)

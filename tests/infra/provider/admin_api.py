@@ -14,7 +14,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from tests.infra.provider.kinds import Json
 
@@ -38,7 +38,7 @@ class AdminApi:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
-    def __enter__(self) -> AdminApi:
+    def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
@@ -75,11 +75,18 @@ class AdminApi:
             arns = {"atlasAwsAccountArn": "arn:aws:iam::536727724300:root", "atlasAssumedRoleExternalId": "external"}
             thing |= {"roleId": secrets.token_hex(12), "awsConfig": arns}
             place = f"{path}/{thing['roleId']}"
+        elif path.endswith("/endpointService"):
+            thing["id"] = secrets.token_hex(12)
+            thing["endpointServiceName"] = f"com.amazonaws.vpce.us-east-1.vpce-svc-{thing['id']}"
+            place = f"{path}/{thing['id']}"
         else:
             place = f"{path}/{named(thing)}"
         if place in self.things:
             return 409, refusal("DUPLICATE", f"{place} exists already.")
-        self.things[place] = thing | (connected(thing) if CLUSTER.fullmatch(place) else {})
+        if CLUSTER.fullmatch(place):
+            project = place.partition("/clusters")[0]
+            thing |= connected(thing, [key for key in self.things if re.match(f"{project}/.*/endpoint/", key)])
+        self.things[place] = thing
         return 201, self.things[place]
 
     def _patch(self, path: str, said: Any) -> tuple[int, Json]:
@@ -106,12 +113,17 @@ def named(thing: Json) -> str:
     if "username" in thing:
         return "/".join(urllib.parse.quote(thing[key], safe="") for key in ("databaseName", "username"))
     return urllib.parse.quote(
-        next(str(thing[key]) for key in ("name", "roleName", "ipAddress") if key in thing), safe=""
+        next(str(thing[key]) for key in ("name", "roleName", "ipAddress", "id") if key in thing), safe=""
     )
 
 
-def connected(cluster: Json) -> Json:
-    where = {"standardSrv": f"mongodb+srv://{cluster['name']}.emulated.mongodb.example"}
+def connected(cluster: Json, links: list[str]) -> Json:
+    """Where a new cluster is reached; by each private link that is there already, too."""
+    name = cluster["name"]
+    inside = [
+        {"srvConnectionString": f"mongodb+srv://{name}-pl-{at}.emulated.mongodb.example"} for at in range(len(links))
+    ]
+    where = {"standardSrv": f"mongodb+srv://{name}.emulated.mongodb.example", "privateEndpoints": inside}
     return {"clusterId": secrets.token_hex(12), "stateName": "IDLE", "connectionStrings": where}
 
 
@@ -165,6 +177,10 @@ class AtlasClient:
             basic = base64.b64encode(f"{self.client}:{self.secret}".encode()).decode()
             self._token = self._ask("POST", "/api/oauth/token", {}, f"Basic {basic}")["access_token"]
         return self._ask(verb, f"/api/atlas/v2{path}", said, f"Bearer {self._token}")
+
+    def renew(self) -> None:
+        """Get a token anew at the next call, as somebody does who was told that it expired."""
+        self._token = ""
 
     def _ask(self, verb: str, path: str, said: object, who: str) -> Any:
         body = None if said is None else json.dumps(said).encode()

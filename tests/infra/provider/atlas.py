@@ -157,3 +157,33 @@ class AccessAuthorization(
 
     def delete(self, id: str, asked: Json) -> None:
         """The role goes with its setup."""
+
+
+class PrivateLink(
+    Atlas,
+    token="mongodbatlas:index/privateLinkEndpoint:PrivateLinkEndpoint",
+    replaces="projectId providerName region",
+):
+    folder = "/groups/{projectId}/privateEndpoint/AWS/endpointService"
+
+    def create(self, asked: Json) -> str:
+        made = self.cloud.atlas.call("POST", self.base(asked), self.said(asked))
+        return f"{self.base(asked)}/{made['id']}"
+
+    def more(self, found: Json) -> Json:
+        return {"privateLinkId": found["id"], "endpointServiceName": found["endpointServiceName"]}
+
+
+class PrivateLinkService(
+    Atlas,
+    token="mongodbatlas:index/privateLinkEndpointService:PrivateLinkEndpointService",
+    replaces="projectId privateLinkId endpointServiceId providerName",
+):
+    folder, key = (
+        "/groups/{projectId}/privateEndpoint/AWS/endpointService/{privateLinkId}/endpoint",
+        "endpointServiceId",
+    )
+
+    def create(self, asked: Json) -> str:
+        self.cloud.atlas.call("POST", self.base(asked), {"id": asked["endpointServiceId"]})
+        return self.place(asked)

@@ -128,6 +128,11 @@ class VpcEndpoint(Ec2, token="aws:ec2/vpcEndpoint:VpcEndpoint", replaces="vpcId 
                 VpcEndpointId=id, **{f"Add{name}": sorted(now - was), f"Remove{name}": sorted(was - now)}
             )
 
+    def found(self, id: str) -> Json | None:
+        """An endpoint that was deleted is described for a while."""
+        found = super().found(id)
+        return None if found is None or found["State"].lower() == "deleted" else found
+
     def told(self, found: Json, asked: Json) -> Json:
         groups = [group["GroupId"] for group in found.get("Groups", [])]
         live = {"routeTableIds": found["RouteTableIds"], "subnetIds": found.get("SubnetIds", [])}

@@ -1,0 +1,100 @@
+"""Where the parts of the serving process are put together, and which of them work on their own."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from apps.mqtt.access import Access
+from apps.mqtt.alerts import Alerts
+from apps.mqtt.bell import Bell
+from apps.mqtt.config import Config
+from apps.mqtt.down_store import DownReader
+from apps.mqtt.downlink import Downlink
+from apps.mqtt.follow import Follower
+from apps.mqtt.homes import Homes
+from apps.mqtt.http_server import HttpServer
+from apps.mqtt.hub import Hub
+from apps.mqtt.ingest import Ingest
+from apps.mqtt.logs import own_logs
+from apps.mqtt.peering import Peering
+from apps.mqtt.peers import password, peers_of
+from apps.mqtt.progress import ProgressReader
+from apps.mqtt.queries import Reader
+from apps.mqtt.retained import Retained
+from apps.mqtt.session_store import SessionStore
+from apps.mqtt.store import Store, Tally
+from apps.mqtt.stream import Streams
+from apps.mqtt.supervise import Forwarder
+from apps.mqtt.web import Sources, Web, refuse
+from apps.mqtt.zone_reads import ZoneReads
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    ingest: Ingest
+    hub: Hub
+    sessions: SessionStore
+    forwarder: Forwarder
+    server: HttpServer
+    followers: tuple[Follower, ...]
+    downlink: Downlink
+    alerts: Alerts
+
+    def work(self) -> list[Coroutine[Any, Any, None]]:
+        """What never ends by itself; committing comes first, and is the last to be stopped."""
+        return [
+            self.ingest.commit_for_ever(),
+            self.ingest.trim_for_ever(),
+            self.ingest.heed_denials(),
+            self.hub.keep_for_ever(),
+            self.forwarder.keep_running(),
+            self.downlink.publish_for_ever(),
+            self.alerts.listen_for_silence(),
+            *(follower.follow_for_ever() for follower in self.followers),
+        ]
+
+
+def assemble(config: Config, config_file: Path, store: Store) -> Application:
+    node, reader, bell = config.node, Reader(config.data), Bell()
+    word = password(config.mongo_uri, config.zone)
+    peers = peers_of(config.peers, word)
+    access = Access(config.zone, config.settings.watchers, config.data)
+    sessions = SessionStore(config.data)
+    hub = Hub(access, sessions, Homes(node, peers, sessions.load_copies()), Retained(reader.retained, peers).matching)
+    for own in own_logs(node, reader):
+        hub.add_log(own)
+    heads = sessions.load_heads()
+    followers = tuple(Follower(node, peer, hub, sessions, bell, heads.get(peer.name, {})) for peer in peers.values())
+    progress = ProgressReader(config.data)
+
+    def committed(tally: Tally) -> None:
+        hub.published(f"{node}/readings", tally.readings)
+        hub.published(f"{node}/messages", tally.messages)
+        bell.ring()
+        forwarder.wake()
+        alerts.look(tally.kept)
+
+    # A deferred look-up, because each of the two needs the other.
+    forwarder = Forwarder(config_file, lambda: downlink.news.ring())
+    ingest = Ingest(config, store, access, hub, committed, lambda: progress.read().cursor)
+    zone_reads = ZoneReads(node, peers, reader.rows)
+    alerts = Alerts(
+        config.zone, config.settings.rules, ingest.publish,
+        zone_reads.heard_elsewhere, reader.retained(), reader.newest(),
+    )  # fmt: skip
+    down = DownReader(config.data)
+    downlink = Downlink(config.zone, down, reader.mark("far"), ingest.publish)
+    peering = Peering(node, hub, reader, sessions, bell)
+    hub.copied = peering.copied
+    sessions.on_change = bell.ring
+    web = Web(
+        Sources(
+            ingest, reader, progress, forwarder.state, down, alerts, zone_reads,
+            Streams(node, reader, hub, peers, bell), peering, followers, word,
+        )
+    )  # fmt: skip
+    server = HttpServer(web.respond, refuse, config.release)
+    return Application(ingest, hub, sessions, forwarder, server, followers, downlink, alerts)

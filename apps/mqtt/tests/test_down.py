@@ -1,0 +1,195 @@
+"""From the far store to devices: this zone's commands and configuration, once, whatever dies in between."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from apps.mqtt.down import look_at
+from apps.mqtt.down_store import FILE, DownStore, Found, Ignored
+from apps.mqtt.packets import PingReq, encode
+from apps.mqtt.tests.device import Device
+from apps.mqtt.tests.running import Edge, Mongod, until
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+Far = Database[dict[str, Any]]
+
+
+@pytest.fixture
+def zone(request: pytest.FixtureRequest) -> str:
+    return f"D{sum(map(ord, request.node.name))}"
+
+
+@pytest.fixture
+def far(mongod: Mongod, zone: str) -> Iterator[Far]:
+    with MongoClient[dict[str, Any]](mongod.uri, tz_aware=True) as client:
+        yield client[f"zone_{zone.lower()}"]
+
+
+@pytest.fixture
+def edge(new_edge: Callable[..., Edge], mongod: Mongod, zone: str, far: Far) -> Edge:
+    made = new_edge(zone=zone, mongo_uri=mongod.uri).start()
+    follows(made)
+    return made
+
+
+def follows(edge: Edge) -> None:
+    """It stands in both streams; what is written before that is read, not streamed."""
+    until(lambda: edge.metrics()["down_following"] == 2)
+
+
+def device(edge: Edge, name: str = "d1") -> Device:
+    made = Device(edge.mqtt, name, zone=edge.zone, clean=False)
+    assert made.opened()[1] == 0
+    assert made.subscribe((f"f/{edge.zone}/{name}/#", 1)) == b"\1"
+    return made
+
+
+def command(zone: str, number: int, device: str = "d1", **more: Any) -> dict[str, Any]:
+    return {
+        "_id": f"c{number}",
+        "_pk": zone,
+        "device": device,
+        "cmd": "blink",
+        "args": {"times": number},
+        "rev": number,
+    } | more
+
+
+def heard(device: Device, count: int) -> list[int]:
+    return [json.loads(device.delivered().payload)["rev"] for _ in range(count)]
+
+
+def nothing_comes(device: Device) -> bool:
+    device.send(encode(PingReq()))
+    return device.packet() == (0xD0, b"")
+
+
+def test_a_command_reaches_its_device_and_no_other(edge: Edge, far: Far, zone: str) -> None:
+    mine, other = device(edge), device(edge, "d2")
+    far["commands"].insert_one(command(zone, 1))
+    message = mine.delivered()
+    assert (message.topic, message.qos) == (f"f/{zone}/d1/cmd", 1)
+    assert json.loads(message.payload) == {"id": "c1", "cmd": "blink", "args": {"times": 1}, "rev": 1}
+    assert nothing_comes(other)
+
+
+def test_what_is_not_for_us_is_counted_and_never_published(edge: Edge, far: Far, zone: str) -> None:
+    mine = device(edge)
+    far["commands"].insert_many([
+        command("ELSEWHERE", 1),  # the server does not even send it
+        command(zone, 2, expires_at=datetime.now(UTC) - timedelta(seconds=5)),
+        command(zone, 3, device="a/b"),
+        command(zone, 4, rev="four"),
+        command(zone, 5, deleted=True),
+        command(zone, 6),
+    ])  # fmt: skip
+    assert heard(mine, 1) == [6]
+    assert nothing_comes(mine)
+    assert edge.metrics()["down_ignored"] == 4
+    assert edge.metrics()["down_taken"] == 1
+
+
+@pytest.mark.parametrize(
+    ("document", "why"),
+    [
+        ({"_pk": "DFW"}, "foreign"),
+        ({"_pk": None}, "foreign"),
+        ({"device": None}, "unknown_device"),
+        ({"device": "#"}, "unknown_device"),
+        ({"rev": None}, "no_rev"),
+        ({"rev": True}, "no_rev"),
+        ({"expires_at": NOW}, "expired"),
+        ({"expires_at": NOW.replace(tzinfo=None)}, "expired"),
+        ({"deleted": True}, "withdrawn"),
+    ],
+)
+def test_why_a_command_is_ignored(document: dict[str, Any], why: str) -> None:
+    assert look_at("commands", command("BOS", 1) | document, "BOS", NOW) == Ignored(why)
+
+
+def test_a_command_waits_for_its_device_and_expires(edge: Edge, far: Far, zone: str) -> None:
+    device(edge).close()
+    soon = datetime.now(UTC) + timedelta(seconds=1)
+    far["commands"].insert_many([command(zone, 1), command(zone, 2, expires_at=soon)])
+    until(lambda: edge.metrics()["down_taken"] == 2)
+    until(lambda: datetime.now(UTC) > soon)
+    back = Device(edge.mqtt, "d1", zone=zone, clean=False)
+    assert back.opened()[0] is True
+    assert heard(back, 1) == [1]
+    assert nothing_comes(back)
+
+
+def test_configuration_is_retained_and_the_highest_rev_wins(edge: Edge, far: Far, zone: str) -> None:
+    config = far["config"]
+    config.insert_one({"_id": "d1", "_pk": zone, "device": "d1", "value": {"every": 5}, "rev": 10})
+    until(lambda: edge.metrics()["down_taken"] == 1)
+    mine = device(edge)
+    message = mine.delivered()
+    assert (json.loads(message.payload), message.retain) == ({"value": {"every": 5}, "rev": 10}, True)
+    config.update_one({"_id": "d1"}, {"$set": {"value": {"every": 9}, "rev": 12}})
+    assert heard(mine, 1) == [12]
+    config.insert_one({"_id": "late", "_pk": zone, "device": "d1", "value": {"every": 1}, "rev": 11})
+    until(lambda: edge.metrics()["down_ignored"] == 1)
+    config.update_one({"_id": "d1"}, {"$set": {"deleted": True, "rev": 13}})
+    assert mine.delivered().payload == b""
+    assert nothing_comes(mine)
+    fresh = Device(edge.mqtt, "d1", zone=zone)
+    fresh.opened()
+    fresh.subscribe((f"f/{zone}/d1/cfg", 1))
+    assert nothing_comes(fresh)
+
+
+@pytest.mark.parametrize("whom", ["sync", "all"])
+def test_kill_9_loses_no_command_and_doubles_none(edge: Edge, far: Far, zone: str, whom: str) -> None:
+    device(edge).close()
+    got: list[int] = []
+    for start in (1, 101, 201):
+        far["commands"].insert_many([command(zone, number) for number in range(start, start + 50)])
+        until(lambda: edge.metrics()["down_taken"] > 0)
+        if whom == "sync":
+            os.kill(edge.forwarder(), signal.SIGKILL)
+        else:
+            edge.kill()
+        far["commands"].insert_many([command(zone, number) for number in range(start + 50, start + 100)])
+        if whom == "all":
+            edge.start()
+    until(lambda: edge.metrics()["down_taken"] == 300)
+    until(lambda: edge.metrics()["pending"] == 0)
+    back = Device(edge.mqtt, "d1", zone=zone, clean=False)
+    assert back.opened()[0] is True
+    got = heard(back, 300)
+    assert sorted(got) == list(range(1, 301))
+    assert nothing_comes(back)
+
+
+def test_the_place_is_kept_fresh_while_nothing_happens(edge: Edge, far: Far, zone: str) -> None:
+    def token() -> str:
+        with sqlite3.connect(edge.data / FILE) as db:
+            return str(db.execute("SELECT token FROM places WHERE kind = 'commands'").fetchone()[0])
+
+    before = token()
+    far["noise"].insert_one({"this": "is of no concern"})
+    until(lambda: token() != before)
+    assert edge.metrics()["down_taken"] == 0
+
+
+def test_data_and_place_change_together(tmp_path: Any) -> None:
+    store = DownStore(tmp_path)
+    assert store.take("commands", [Found("c1", "d1", 7, "{}", None), Ignored("expired")], {"_data": "1"})
+    assert store.place("commands") == ({"_data": "1"}, 7)
+    assert not store.take("commands", [Found("c1", "d1", 7, "{}", None)], {"_data": "2"})  # seen before
+    with pytest.raises(sqlite3.IntegrityError):
+        store.take("commands", [Found("c2", "d1", 8, "{}", None), Found("c3", "d1", None, "{}", None)], {"_data": "3"})  # type: ignore[arg-type]  # broken on purpose
+    assert store.place("commands") == ({"_data": "2"}, 7)
+    store.forget_place("commands")
+    assert store.place("commands") == (None, 7)

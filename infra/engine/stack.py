@@ -1,0 +1,179 @@
+"""An environment's stack, run by Pulumi's engine through its Automation API.
+
+The program is the one that ``pulumi up`` runs, ``infra/__main__.py``; here it runs in this process, so that the engine
+needs no language host. What the engine says is read as events, of which no value is printed.
+"""
+
+from __future__ import annotations
+
+import os
+import runpy
+import signal
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from pulumi import automation
+from pulumi.automation.errors import CommandError, StackNotFoundError
+from pulumi.automation.events import EngineEvent, StepEventMetadata
+
+from infra.engine.binary import find
+from infra.engine.steps import ENGINES, Step, look
+from infra.engine.trouble import (
+    SAFE,
+    Complaint,
+    Failed,
+    Interrupted,
+    missing_atlas,
+    only_protected,
+    sentence,
+    unfinished,
+)
+
+PROJECT = "turnabout"
+Told = Callable[[Step], None]
+
+
+class Stack:
+    """One environment's stack in the checkout ``house``. Every verb returns its steps, or raises Failed."""
+
+    def __init__(self, environment: str, house: Path, surroundings: Mapping[str, str] | None = None) -> None:
+        self.environment, self.house = environment, house.absolute()
+        self._surroundings = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true", **(surroundings or {})}
+        root = find(self.house, self._surroundings.get("PATH"))
+        with self._failing([]):
+            self._stack = automation.select_stack(
+                environment,
+                project_name=PROJECT,
+                program=self._program,
+                opts=automation.LocalWorkspaceOptions(
+                    work_dir=str(self.house),
+                    pulumi_command=automation.PulumiCommand(root=str(root)),
+                    env_vars=self._surroundings,
+                ),
+            )
+
+    def _program(self) -> None:
+        runpy.run_path(str(self.house / "infra" / "__main__.py"), run_name="__main__")
+
+    def preview(self) -> list[Step]:
+        """What ``up`` would do, with what was changed by hand, and with what the engine refuses as protected."""
+        self._need_atlas()
+        events: list[EngineEvent] = []
+        try:
+            with self._failing(events):
+                self._stack.preview(refresh=True, on_event=events.append)
+        except Failed:
+            if not only_protected(complaints(events)):
+                raise
+        return [step for step in planned(events) if step.in_cloud]
+
+    def up(self, allowed: int, unprotected: Collection[str] = (), told: Told = lambda step: None) -> list[Step]:
+        """Do it, unless the guard says no (NotAllowed). ``told`` hears of each step when it is done."""
+        if left := self._unfinished():
+            raise Failed(unfinished(self.environment, left))
+        steps = self.preview()
+        look(self.environment, steps, allowed, unprotected)
+        for step in steps:
+            if step.protected and step.deed in ("delete", "replace"):
+                self._command("state", "unprotect", step.urn, "--yes")
+        events: list[EngineEvent] = []
+
+        def hear(event: EngineEvent) -> None:
+            events.append(event)
+            if (step := done(event)) and step.in_cloud and step.deed != "same":
+                told(step)
+
+        with self._failing(events), _ctrl_c_is_the_engine_s(self.environment):
+            self._stack.up(refresh=True, on_event=hear)
+        return [step for step in map(done, events) if step is not None and step.in_cloud]
+
+    def refresh(self, adopt: bool = False) -> list[Step]:
+        """Where the cloud is not what the state says. ``adopt`` lets the state say what the cloud has from then on."""
+        self._need_atlas()
+        events: list[EngineEvent] = []
+        with self._failing(events):
+            call = self._stack.refresh if adopt else self._stack.preview_refresh
+            call(on_event=events.append)
+        return [step for step in map(done, events) if step is not None and step.in_cloud]
+
+    def _unfinished(self) -> list[Step]:
+        """What a run that was killed had begun to make: nobody wrote down whether it is there."""
+        with self._failing([]):
+            pending = (self._stack.export_stack().deployment or {}).get("pending_operations") or ()
+        return [Step("create", one["resource"]["urn"]) for one in pending if one["type"] == "creating"]
+
+    def _command(self, *args: str) -> None:
+        workspace = self._stack.workspace
+        with self._failing([]):
+            workspace.pulumi_command.run([*args, "--stack", self.environment], str(self.house), workspace.env_vars)
+
+    def _need_atlas(self) -> None:
+        if said := missing_atlas(self._surroundings):
+            raise Failed(said)
+
+    @contextmanager
+    def _failing(self, events: list[EngineEvent]) -> Iterator[None]:
+        """What the engine complains of, as Failed."""
+        try:
+            yield
+        except StackNotFoundError:
+            raise Failed(sentence(self.environment, [Complaint("", "StackNotFound")])) from None
+        except (CommandError, RuntimeError) as error:
+            heard = [*complaints(events)]
+            raise Failed(sentence(self.environment, heard or [Complaint("", last_words(error))])) from None
+
+
+@contextmanager
+def _ctrl_c_is_the_engine_s(environment: str) -> Iterator[None]:
+    """The terminal tells the engine as well, which ends in order; leaving before it would cut off its program."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        yield
+    except (CommandError, RuntimeError):
+        if pressed:
+            raise Interrupted(f"{environment}: interrupted. {SAFE}") from None
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def planned(events: list[EngineEvent]) -> list[Step]:
+    """What a preview said it would do: each resource once."""
+    steps: dict[str, Step] = {}
+    for event in events:
+        if event.resource_pre_event and (step := _step(event.resource_pre_event.metadata)):
+            known = steps.get(step.urn)
+            if known is None or known.deed in ("same", "create"):
+                steps[step.urn] = step
+    return [*steps.values()]
+
+
+def done(event: EngineEvent) -> Step | None:
+    return _step(event.res_outputs_event.metadata) if event.res_outputs_event else None
+
+
+def _step(metadata: StepEventMetadata) -> Step | None:
+    deed = str(metadata.op.value)
+    if deed in ("refresh", "read", "discard") or deed in ENGINES:
+        return None
+    paths = tuple(sorted(metadata.detailed_diff or metadata.diffs or ()))
+    return Step(deed, metadata.urn, paths, bool(metadata.old and metadata.old.protect))
+
+
+def complaints(events: list[EngineEvent]) -> Iterator[Complaint]:
+    for event in events:
+        said = event.diagnostic_event
+        if said and said.severity == "error":
+            yield Complaint((said.urn or "").rpartition("::")[2] if "$" in (said.urn or "") else "", said.message)
+
+
+def last_words(error: Exception) -> str:
+    """What the command wrote on stderr, without the frame that the SDK puts around it."""
+    text = str(error).partition("stderr:")[2] or str(error)
+    return text.replace("error: ", "").strip()

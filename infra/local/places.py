@@ -1,0 +1,86 @@
+"""Where the parts of a platform on this machine are: the question that a platform asks, and the plain answer to it.
+
+``OneMachine`` puts everything on loopback, where a node is a process like any other. ``apart`` gives each node a
+network of its own and an SSH server, as it has in the cloud. Which nodes there are, and what is in their files, is
+``layout``'s.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from infra.local.servers import HOST
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where one node is, and how commands reach it."""
+
+    host: str = HOST
+    """Its address for everybody inside: the controller, and the other nodes of its zone."""
+    bind: str = HOST
+    """What its balancer listens on."""
+    carrier: str = ""
+    """Its address for clients, where theirs is another network."""
+    transport: str = "local"
+    address: str = ""
+    host_key: str = ""
+    within: tuple[str, ...] = ()
+    """Words before a program that starts it there."""
+
+
+@dataclass(frozen=True, slots=True)
+class WayIn:
+    """What the outputs say of SSH, beside each node's own part."""
+
+    bastion: str = ""
+    bastion_host_key: str = ""
+    ssh_user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A node that needs a place."""
+
+    environment: str
+    zone: str
+    name: str
+
+
+class Places(Protocol):
+    """Places for the nodes of one platform. ``begin`` comes first, ``end`` last."""
+
+    servers: str
+    """Address of the servers that nodes use."""
+    inside: tuple[str, ...]
+    """Words before a program that starts it where the controller is."""
+    clients: tuple[str, ...]
+    """Words before a program that starts it where clients are."""
+    way_in: WayIn
+
+    def begin(self, root: Path, nodes: Sequence[Wanted]) -> None:
+        """Make a place for each node; ``root`` is where files may be kept. Raises ServerMissing, ServerFailed."""
+        ...
+
+    def spot(self, environment: str, name: str) -> Spot: ...
+
+    def end(self) -> None:
+        """Undo ``begin``, as far as it came."""
+        ...
+
+
+class OneMachine:
+    """Everything on loopback; nothing to make."""
+
+    servers: str = HOST
+    inside: tuple[str, ...] = ()
+    clients: tuple[str, ...] = ()
+    way_in: WayIn = WayIn()
+
+    def begin(self, root: Path, nodes: Sequence[Wanted]) -> None: ...
+
+    def spot(self, environment: str, name: str) -> Spot:
+        return Spot()
+
+    def end(self) -> None: ...
