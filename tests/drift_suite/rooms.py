@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 import boto3
 from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from controller.drift import live, stores
 from controller.drift.finding import Finding, Kind
@@ -105,7 +106,11 @@ class Cloud:
         for name, value in options.items():
             member = next(m for m in shape.input_shape.members if kebab(m) == name.removeprefix("--"))
             given[member] = [value] if shape.input_shape.members[member].type_name == "list" else value
-        getattr(self.client(words[1]), call)(**given)
+        try:
+            getattr(self.client(words[1]), call)(**given)
+        except ClientError as error:
+            if "NotFound" not in error.response["Error"]["Code"]:  # else it went with another, as a group's rules do
+                raise
         return True
 
     def restore(self) -> None: ...
