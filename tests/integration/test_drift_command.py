@@ -1,4 +1,4 @@
-"""``turnabout drift`` on the command line: what it writes, its exit codes, and a sentence for each thing that is wrong."""
+"""``turnabout drift`` on the command line: what it writes, its exit codes, a sentence for each thing that is wrong."""
 
 from __future__ import annotations
 
