@@ -71,8 +71,6 @@ class Willing(mocks.Mocks):
 
     def __init__(self, machine: str = "") -> None:
         self.machine = machine
-        self.numbers: dict[str, int] = {}
-        """How many of each kind were asked for."""
         self.private: list[dict[str, str]] = []
         """The private addresses that Atlas gives a cluster."""
 
@@ -98,7 +96,6 @@ class Willing(mocks.Mocks):
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         kind = args.typ.rpartition(":")[2]
-        self.numbers[args.typ] = self.numbers.get(args.typ, 0) + 1
         state: dict[str, Any] = {**args.inputs, "arn": f"arn:aws:{kind.lower()}:{args.name}"}
         state.setdefault("name", args.name)
         if kind == "Eip":

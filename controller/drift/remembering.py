@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from controller.drift.finding import Finding, Moment, Report, Severity
+from controller.drift.finding import Finding, Moment, Report, Severity, State
 
 SCHEMA = "turnabout/drift-record/1"
 MOMENTS = 400
@@ -29,17 +29,18 @@ class Known:
 @dataclass(frozen=True, slots=True)
 class Record:
     known: Mapping[str, Known] = field(default_factory=dict)
-    """By the finding's name; open ones only."""
+    """By the finding's name: those that are open, and what could not be looked at."""
     trend: tuple[Moment, ...] = ()
 
 
 def remember(record: Record, report: Report) -> tuple[Record, Report]:
     """The record after a report, and the report with what the record knows."""
     findings = tuple(dated(finding, record, report.at) for finding in report.findings)
-    seen = {one.name: Known(one.first_seen or report.at, report.at, one.kind, one.odd) for one in findings if one.open}
+    kept = [one for one in findings if one.open or one.state is State.UNSEEN]
+    seen = {one.name: Known(one.first_seen or report.at, report.at, one.kind, one.odd) for one in kept}
     still = {name: known for name, known in record.known.items() if name not in seen and not looked_at(known, report)}
     high = sum(one.severity is Severity.HIGH for one in findings if one.open)
-    trend = (*record.trend, Moment(report.at, len(seen), high))[-MOMENTS:]
+    trend = (*record.trend, Moment(report.at, sum(one.open for one in findings), high))[-MOMENTS:]
     return Record({**still, **seen}, trend), replace(report, findings=findings, trend=trend)
 
 

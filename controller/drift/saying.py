@@ -45,11 +45,16 @@ def sentence(report: Report) -> str:
     names = together(report.environments)
     if not report.open:
         number = len(report.having(State.EXPLAINED))
-        few = f"{counted(number, 'difference')} between {names} {'is' if number == 1 else 'are'} set on purpose"
+        where = f"{'between' if len(report.environments) > 1 else 'in'} {names}"
+        few = f"{counted(number, 'difference')} {where} {'is' if number == 1 else 'are'} set on purpose"
         waived = len(report.having(State.WAIVED))
         rest = f", {waived} more {'is' if waived == 1 else 'are'} waived" if waived else ""
+        if not number and not waived:
+            few, rest = f"Nothing differs {where}", ""
+        else:
+            rest += "; nothing else differs"
         seen = " What was not looked at may differ all the same." if report.unseen else ""
-        return f"{few}{rest}; nothing else differs.{seen}"
+        return f"{few}{rest}.{seen}"
     high = sum(one.severity is Severity.HIGH for one in report.open)
     new = sum(one.new for one in report.open)
     worst = max(report.environments, key=lambda name: sum(name in one.odd for one in report.open))
@@ -160,4 +165,4 @@ def since(finding: Finding, at: float) -> str:
     for size, name in ((86400, "day"), (3600, "hour"), (60, "minute")):
         if age >= size:
             return f"since {counted(int(age // size), name)}"
-    return "since less than a minute"
+    return "since just now"

@@ -46,8 +46,10 @@ def changes(seed: int) -> tuple[Change, ...]:
 
 def cloud(chance: random.Random) -> Iterator[Change]:
     for rule in RULES:
-        way, _, name = rule.partition(" ")
-        yield Change(CLOUD, "delete a rule", (f"SecurityGroup{way}Rule {name}",), (f"SecurityGroup{way}Rule {name}",))
+        direction, _, name = rule.partition(" ")
+        yield Change(
+            CLOUD, "delete a rule", (f"SecurityGroup{direction}Rule {name}",), (f"SecurityGroup{direction}Rule {name}",)
+        )
     for group, port in zip(GROUPS, chance.sample((22, 23, 3389, 5432, 6379, 27017), 4), strict=True):
         yield Change(CLOUD, "open a port to the world", ("IngressRule sgr-",), (f"SecurityGroup {group}", str(port)))
     for group in chance.sample(GROUPS, 2):

@@ -6,6 +6,7 @@ others get are the cloud's own. It is no engine: it makes everything once, and k
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from environments import from_folder
 from infra import declared
 from infra.application import read_app
 from infra.monitor import Willing, run
-from tests.infra.emulated.cloud import EmulatedCloud
 from tests.infra.provider.every import KINDS
 from tests.infra.provider.kinds import Cloud
 from tests.infra.provider.questions import answer
@@ -60,10 +60,10 @@ def whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def fill(cloud: EmulatedCloud, name: str) -> dict[str, str]:
+def fill(client: Callable[[str], Any], name: str) -> dict[str, str]:
     """Bring the shipped environment up; kind and logical name of everything to its id."""
     environment = from_folder(HOUSE / "environments", name)
-    making = Making(Cloud(cloud.client, None))
+    making = Making(Cloud(client, None))
     apps = {app: read_app(HOUSE / "apps", app) for app in environment.fleets}
     run(lambda: declared.export(environment, apps), name, answers=making)
     return making.made

@@ -27,7 +27,7 @@ CLUSTER = {
     "backupEnabled": True,
     "terminationProtectionEnabled": True,
 }
-DECLARED: dict[str, dict[str, Any]] = {
+DECLARED: dict[str, Json] = {
     "project:Project": {"name": "turnabout-prod", "orgId": "0", "tags": {}},
     "advancedCluster:AdvancedCluster": {**CLUSTER, "mongoDbMajorVersion": "8.0", "projectId": "project-store"},
     "customDbRole:CustomDbRole": {"roleName": "mqtt_bos", "actions": [{"action": "INSERT", "resources": []}]},
@@ -66,7 +66,8 @@ class Listing(AdminApi):
 
 @pytest.fixture
 def server() -> Iterator[Listing]:
-    with Listing() as server:
+    server = Listing()
+    with server:
         under = f"/groups/{GROUP}"
         arn = "arn:aws:iam::1:role/nodes-BOS"
         server.things = {
@@ -86,7 +87,7 @@ def server() -> Iterator[Listing]:
 
 def declared() -> Resources:
     keys = ("kind", "name", "inputs", "options", "secret", "place")
-    made: list[tuple[object, ...]] = [
+    made: list[tuple[Any, ...]] = [
         (f"mongodbatlas:index/{kind}", "store", inputs, {}, [], "infra/atlas.py:9") for kind, inputs in DECLARED.items()
     ]
     return read(dict(zip(keys, one, strict=True)) for one in made)

@@ -34,7 +34,7 @@ class Prod:
 
     def __init__(self, cloud: EmulatedCloud) -> None:
         self.cloud, self.client = cloud, cache(cloud.client)
-        self.ids = fill(cloud, "prod")
+        self.ids = fill(self.client, "prod")
         asked = json.dumps({"name": "prod", "table": written(HOUSE / "environments", "prod").table})
         run = [sys.executable, "-m", "infra.declared"]
         said = subprocess.run(run, input=asked, cwd=HOUSE, capture_output=True, text=True, check=True, timeout=120)

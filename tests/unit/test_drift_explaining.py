@@ -127,6 +127,17 @@ def test_what_the_programs_of_two_branches_do_differently_no_setting_explains() 
     ]
 
 
+def dearer(name: str, table: Mapping[str, Any]) -> Iterator[tuple[str, str, Table]]:
+    for kind, one, inputs in plain(name, table):
+        yield kind, one, {**inputs, "tier": f"{inputs['tier']}-dear"} if "tier" in inputs else inputs
+
+
+def test_a_setting_does_not_explain_what_it_only_has_a_part_in() -> None:
+    pair = explain(side("stage", STAGE, "old"), side("prod", PROD, "new"), declaring(old=plain, new=dearer))
+    (one,) = [f for f in alignment.findings(pair) if f.state is State.UNEXPLAINED]
+    assert one.values == {"stage": "M10", "prod": "M30-dear"}
+
+
 def test_what_is_gone_on_the_later_side_is_marked_as_gone() -> None:
     pair = explain(side("stage", STAGE, "new"), side("prod", PROD, "old"), declaring(old=plain, new=newer))
     assert [f.removed for f in alignment.findings(pair) if f.state is State.UNEXPLAINED] == [True]

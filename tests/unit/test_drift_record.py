@@ -39,6 +39,16 @@ def test_what_nobody_looked_at_is_not_forgotten() -> None:
     assert (again.findings[0].new, again.findings[0].first_seen) == (False, 100.0)
 
 
+def test_what_could_not_be_looked_at_is_known_by_how_long_and_never_counted() -> None:
+    missing = replace(PORT, state=State.UNSEEN)
+    nowhere: frozenset[tuple[Kind, str]] = frozenset()
+    record, _ = remember(Record(), report(100.0, missing, looked=nowhere))
+    record, again = remember(record, report(200.0, missing, looked=nowhere))
+    assert [(one.new, one.first_seen) for one in again.findings] == [(False, 100.0)]
+    assert again.trend == (Moment(100.0, 0, 0), Moment(200.0, 0, 0))
+    assert remember(record, report(300.0))[0].known == {}
+
+
 def test_what_is_explained_or_waived_is_not_counted_as_open() -> None:
     _, one = remember(Record(), report(100.0, replace(PORT, state=State.WAIVED)))
     assert (one.trend, one.findings[0].new) == ((Moment(100.0, 0, 0),), False)
