@@ -218,13 +218,14 @@ def test_a_client_that_is_ended_is_not_waited_for_though_its_command_runs_on(way
 
     ran(way, "true")
     said = interrupted(way, tmp_path / "mark", end, seconds=600.0)
+    assert not (tmp_path / "mark.done").exists()
     assert "it is unknown whether it acted" in said
 
 
 def interrupted(way: SshTransport, mark: Path, act: Callable[[], None], seconds: float = 25.0) -> str:
     """What is said of a command that is under way on its node when ``act`` happens."""
     heard: list[str] = []
-    command = ("sh", "-c", f"touch {mark}; sleep 30")
+    command = ("sh", "-c", f"touch {mark}; sleep 30; touch {mark}.done")
     thread = threading.Thread(target=lambda: heard.append(sentence(way, "bos-a", *command, seconds=seconds)))
     thread.start()
     wait("the command is under way", mark.exists)
