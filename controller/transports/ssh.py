@@ -60,7 +60,7 @@ class SshTransport:
             self._reach_bastion(self._bastion, timeout)
         words = (node, f"exec {shlex.join(argv)}")
         ended = self._ssh(f"commanding {node}", words, stdin, until, timeout)
-        if ended.code == LOST:
+        if ended.code == LOST or ended.code < 0:  # or ssh itself was killed
             through = f" through the bastion {self._bastion.address}" if self._bastion else ""
             raise openssh.trouble(f"reaching {node}{through}", ended.err, self._user, self._key)
         return Ran(ended.code, ended.out)

@@ -207,11 +207,26 @@ def test_a_command_that_was_killed_is_unknown(way: SshTransport) -> None:
     assert sentence(way, "bos-a", "sh", "-c", "kill -9 $$").endswith(said)
 
 
-def interrupted(way: SshTransport, mark: Path, act: Callable[[], None]) -> str:
+def test_a_client_that_is_ended_is_not_waited_for_though_its_command_runs_on(way: SshTransport, tmp_path: Path) -> None:
+    """Its connection goes on, and holds what the command would say."""
+
+    def end() -> None:
+        mine = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+        for pid in {int(word) for file in mine for word in file.read_text().split()}:
+            if b"sleep 30" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, signal.SIGTERM)
+
+    ran(way, "true")
+    said = interrupted(way, tmp_path / "mark", end, seconds=600.0)
+    assert not (tmp_path / "mark.done").exists()
+    assert "it is unknown whether it acted" in said
+
+
+def interrupted(way: SshTransport, mark: Path, act: Callable[[], None], seconds: float = 25.0) -> str:
     """What is said of a command that is under way on its node when ``act`` happens."""
     heard: list[str] = []
-    command = ("sh", "-c", f"touch {mark}; sleep 30")
-    thread = threading.Thread(target=lambda: heard.append(sentence(way, "bos-a", *command, seconds=25.0)))
+    command = ("sh", "-c", f"touch {mark}; sleep 30; touch {mark}.done")
+    thread = threading.Thread(target=lambda: heard.append(sentence(way, "bos-a", *command, seconds=seconds)))
     thread.start()
     wait("the command is under way", mark.exists)
     act()
