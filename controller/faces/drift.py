@@ -101,7 +101,7 @@ def explained(found: tuple[Intended, ...], environments: tuple[str, ...]) -> Tab
     for ratio in (3, *(2 for _ in environments)):
         drawn.add_column(ratio=ratio, overflow="fold")
     drawn.add_column(justify="right", no_wrap=True)
-    drawn.add_column(ratio=2, overflow="fold")
+    drawn.add_column(no_wrap=True)
     drawn.add_row(*(Text(name, "quiet") for name in ("setting", *environments, "makes", "said in")))
     for one in found:
         values = (Text(one.values.get(name, ""), "quiet") for name in environments)
