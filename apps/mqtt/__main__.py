@@ -29,8 +29,8 @@ async def serve(config: Config, config_file: Path, store: Store) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     app = assemble(config, config_file, store)
+    await app.ingest.start()  # first: whoever reads that this node is ready may connect
     await app.server.start(config.bind, config.http_port)
-    await app.ingest.start()
     log("ready", zone=config.zone, node=config.node, release=config.release, pid=os.getpid())
 
     working = [asyncio.create_task(work) for work in app.work()]

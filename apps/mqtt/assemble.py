@@ -63,7 +63,7 @@ def assemble(config: Config, config_file: Path, store: Store) -> Application:
     peers = peers_of(config.peers, word)
     access = Access(config.zone, config.settings.watchers, config.data)
     sessions = SessionStore(config.data)
-    hub = Hub(access, sessions, Homes(node, peers, sessions.load_copies()), Retained(reader.retained, peers).matching)
+    hub = Hub(access, sessions, Homes(node, peers, sessions), Retained(reader.retained, peers).matching)
     for own in own_logs(node, reader):
         hub.add_log(own)
     heads = sessions.load_heads()

@@ -23,6 +23,7 @@ from apps.mqtt.rate import Rate
 from apps.mqtt.reading import Reading, Unreadable, identity, read
 from apps.mqtt.session import Limits, Session
 from apps.mqtt.store import PASSING, Arrival, Passing
+from apps.mqtt.subscribing import Asked
 
 if TYPE_CHECKING:
     from apps.mqtt.connection import Connection
@@ -186,7 +187,7 @@ class Client:
         codes = await hub.subscribe(session, packet.filters)
         self._connection.send(packets.suback(packet.packet_id, codes, self._connection.version))
         granted = [
-            (name, options, name in before)
+            Asked(name, options, name in before)
             for (name, options), code in zip(packet.filters, codes, strict=True)
             if code <= 1
         ]

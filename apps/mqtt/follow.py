@@ -37,7 +37,7 @@ class PeerLog:
         self._peer, self._log, self._hub = peer, name, hub
 
     async def page(self, after: int, limit: int) -> tuple[list[Message], int]:
-        query = {self._log: after, "filters": json.dumps(self._hub.interest()), "wait": 0}
+        query = {self._log: after, "filters": json.dumps(self._hub.interest.filters()), "wait": 0}
         try:
             answer = (await self._peer.ask("/peer/feed", query))[self._log]
             # What lies beyond the head comes to every session when the follower gets there.
@@ -79,14 +79,14 @@ class Follower:
     async def _ask(self) -> Any:
         """The next answer; asked anew as soon as our subscribers want something else."""
         while True:
-            interest = self._hub.interest()
+            interest = self._hub.interest.filters()
             query: dict[str, Any] = {name: each.head for name, each in self.logs.items()}
             query |= {"filters": json.dumps(interest), "node": self._node, "sessions": self._change}
-            query |= {"wait": WAIT_SECONDS} | ({"wake": 1} if self._hub.listeners else {})
+            query |= {"wait": WAIT_SECONDS} | ({"wake": 1} if self._hub.interest.listeners else {})
             asking = asyncio.create_task(self._peer.get("/peer/feed", query, WAIT_SECONDS + ANSWER_SECONDS))
             try:
                 while not asking.done():
-                    changed = asyncio.create_task(self._hub.interest_changed.wait(WAIT_SECONDS))
+                    changed = asyncio.create_task(self._hub.interest.changed.wait(WAIT_SECONDS))
                     await asyncio.wait({asking, changed}, return_when=asyncio.FIRST_COMPLETED)
                     changed.cancel()
                     if not asking.done() and self._wants_other(query, interest):
@@ -99,7 +99,7 @@ class Follower:
                 asking.cancel()
 
     def _wants_other(self, query: dict[str, Any], interest: list[str]) -> bool:
-        return self._hub.interest() != interest or (self._hub.listeners > 0) != ("wake" in query)
+        return self._hub.interest.filters() != interest or (self._hub.interest.listeners > 0) != ("wake" in query)
 
     async def _take(self, answer: Any) -> None:
         moved = False
@@ -124,5 +124,5 @@ class Follower:
             self._known, self._kept_at = known, time.monotonic()
         if changes:
             self._hub.homes.copied(self._peer.name, changes)
-            await self._hub.arrived(changes)
+            await self._hub.homes.arrived(changes)
             self._change = change

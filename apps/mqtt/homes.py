@@ -11,17 +11,20 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
 from apps.mqtt.peers import Peer, PeerAway
-from apps.mqtt.session_store import Document
+from apps.mqtt.session import from_document
+from apps.mqtt.session_store import Document, SessionStore
 
 CLAIM_SECONDS = 2.0  # a copy is older than what the peer itself has, so it is given some time
 
 
 class Homes:
-    def __init__(self, node: str, peers: Mapping[str, Peer], copies: Iterable[tuple[str, Document]]) -> None:
+    def __init__(self, node: str, peers: Mapping[str, Peer], store: SessionStore) -> None:
         self._node = node
         self._peers = peers
+        self._store = store
+        self._gone: dict[str, Document] = {}  # what this node gave up, as it was
         self._copies: dict[str, dict[str, Document]] = {}  # client: node: document
-        for holder, document in copies:
+        for holder, document in store.load_copies():
             self._copies.setdefault(document["client"], {})[holder] = document
 
     def copied(self, node: str, changes: Sequence[tuple[str, Document | None]]) -> None:
@@ -38,6 +41,44 @@ class Homes:
         """
         answers = await asyncio.gather(*(self._claim(peer, client, clean) for peer in self._peers.values()))
         return [document for document in answers if document is not None]
+
+    def remember(self, document: Document) -> None:
+        """This node gave it up, at some time before it started."""
+        self._gone[document["client"]] = document
+
+    def given_up(self, client: str) -> Document | None:
+        return self._gone.get(client)
+
+    async def give_up(self, document: Document) -> Document:
+        """Another node has the client now: what it is given, once that is on disk here."""
+        moved = self._gone[document["client"]] = document | {"moved": True}
+        await self._store.keep([(document["client"], moved)])
+        return moved
+
+    def forget(self, client: str) -> bool:
+        """Whether there was anything to forget."""
+        return self._gone.pop(client, None) is not None
+
+    async def arrived(self, changes: Sequence[tuple[str, Document | None]]) -> None:
+        """Another node has these on its disk: what we gave up need not be kept any longer."""
+        done = [
+            client
+            for client, document in changes
+            if document and client in self._gone and int(document["moves"]) > int(self._gone[client]["moves"])
+        ]
+        for client in done:
+            del self._gone[client]
+        await self._store.keep([(client, None) for client in done])
+
+    def over(self, now: int) -> list[str]:
+        """Clients whose sessions would have ended by now."""
+        return [client for client, document in self._gone.items() if from_document(document).is_over(now)]
+
+    def moves(self, client: str) -> int:
+        """How often sessions of this client have moved, as far as it is known; -1: there was none."""
+        gone = self._gone.get(client)
+        documents = [*self.known(client), *([gone] if gone else [])]
+        return max((int(document["moves"]) for document in documents), default=-1)
 
     def known(self, client: str) -> list[Document]:
         return list(self._copies.get(client, {}).values())

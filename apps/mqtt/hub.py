@@ -13,22 +13,19 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from apps.mqtt import reasons
-from apps.mqtt.access import SHARED, Access
-from apps.mqtt.bell import Bell
+from apps.mqtt.access import Access
 from apps.mqtt.homes import Homes, latest
+from apps.mqtt.interest import Interest
 from apps.mqtt.log import log
 from apps.mqtt.logs import Log
 from apps.mqtt.message import Message
-from apps.mqtt.packets import V5
-from apps.mqtt.session import ALWAYS, HANDLING, QOS, WHEN_NEW, Limits, Outlet, Session, from_document
+from apps.mqtt.session import QOS, Limits, Outlet, Session, from_document
 from apps.mqtt.session_store import Document, SessionStore
+from apps.mqtt.subscribing import MOST_QOS, Asked, answer
 from apps.mqtt.topics import Tree
 
 PAGE = 64
 KEEP_EVERY_SECONDS = 1.0
-FROM_FAR = ("/cmd", "/cfg")  # the last level of topics that the far store's messages come on
-MAX_INTEREST = 50  # filters that are told to a peer; with more, it is asked for everything
-MAX_SUBSCRIPTIONS = 100  # of one client
 
 
 async def _nobody_has_to(change: int) -> None:
@@ -48,11 +45,8 @@ class Hub:
         self.homes = homes
         self.logs: dict[str, Log] = {}
         self.sessions: dict[str, Session] = {}
-        self.interest_changed = Bell()
-        self._interest: list[str] | None = None  # None: to be gathered
-        self.listeners = 0  # streams that want to hear of every reading in the zone
+        self.interest = Interest(lambda: self.sessions.values())
         self.copied: Callable[[int], Awaitable[None]] = _nobody_has_to
-        self._gone: dict[str, Document] = {}  # what moved to other nodes, as it was
         self._access = access
         self._store = store
         self._retained = retained
@@ -60,7 +54,7 @@ class Hub:
         self._tasks: set[asyncio.Task[None]] = set()
         for document in store.load():
             if document["moved"]:
-                self._gone[document["client"]] = document
+                self.homes.remember(document)
             else:
                 self.sessions[document["client"]] = from_document(document)
 
@@ -78,11 +72,11 @@ class Hub:
     ) -> tuple[Session, bool]:
         """The client's session, attached, and whether it was there before. Raises sqlite3.Error."""
         found = await self._find(client, clean=clean)
-        former, gone = self.sessions.get(client), self._gone.pop(client, None)
+        former = self.sessions.get(client)
         session = found or Session(client)
         if found is None:
-            earlier = [*self.homes.known(client), *([gone] if gone else [])]
-            session.moves = 1 + max((int(each["moves"]) for each in earlier), default=-1)
+            session.moves = 1 + self.homes.moves(client)
+        gone = self.homes.forget(client)
         if former is not None and former is not session:
             self._leave_tree(former)
         session.attach(outlet, limits, expiry)
@@ -90,10 +84,10 @@ class Hub:
         for pattern in session.subscriptions:
             self._tree.add(pattern, session)
         if session.subscriptions:
-            self._other_interest()
+            self.interest.grew()
         if expiry:
             await self._keep(session)
-        elif former is not None or gone is not None:
+        elif former is not None or gone:
             await self._store.keep([(client, None)])
         return session, found is not None
 
@@ -105,7 +99,7 @@ class Hub:
             return None
         own = self.sessions.get(client)
         mine = [own.document(self._heads())] if own is not None and not own.is_over(_now()) else []
-        gone = self._gone.get(client)
+        gone = self.homes.given_up(client)
         best = latest([*mine, *others, *([gone] if gone else [])])
         if best is None:
             return None
@@ -118,32 +112,17 @@ class Hub:
     async def give_up(self, client: str, node: str, *, clean: bool) -> Document | None:
         """Another node has the client now. Durable before it is told, and told again if it asks again."""
         session = self.sessions.pop(client, None)
-        if clean and (session is not None or self._gone.pop(client, None) is not None):
+        if clean and (self.homes.forget(client) or session is not None):
             await self._store.keep([(client, None)])
         if session is None:
-            return self._gone.get(client)
+            return self.homes.given_up(client)
         outlet = session.outlet
         if outlet is not None:
             self._leave_tree(session)
             session.detach(self._heads())
             outlet.taken_over()
         log("session_moved", client=client, to=node)
-        if clean or not session.expiry:
-            return None
-        document = self._gone[client] = session.document(self._heads()) | {"moved": True}
-        await self._store.keep([(client, document)])
-        return document
-
-    async def arrived(self, changes: Sequence[tuple[str, Document | None]]) -> None:
-        """Another node has these on its disk: what we gave up need not be kept any longer."""
-        done = [
-            client
-            for client, document in changes
-            if document and client in self._gone and int(document["moves"]) > int(self._gone[client]["moves"])
-        ]
-        for client in done:
-            del self._gone[client]
-        await self._store.keep([(client, None) for client in done])
+        return None if clean or not session.expiry else await self.homes.give_up(session.document(self._heads()))
 
     def resume(self, session: Session) -> None:
         """After the CONNACK: what it has not had."""
@@ -173,33 +152,19 @@ class Hub:
 
     async def subscribe(self, session: Session, filters: Sequence[tuple[str, int]]) -> bytes:
         """The code for each filter, once they are on disk; then what is retained follows by ``give_retained``."""
-        codes = bytes(self._subscribe(session, pattern, options) for pattern, options in filters)
-        self._other_interest()
+        codes = bytearray()
+        for pattern, options in filters:
+            codes.append(code := answer(self._access, session, pattern, options))
+            if code <= MOST_QOS:
+                session.subscriptions[pattern] = options & ~QOS | code
+                self._tree.add(pattern, session)
+        self.interest.grew()
         if session.expiry:
             await self.copied(await self._keep(session))
-        return codes
+        return bytes(codes)
 
-    def _subscribe(self, session: Session, pattern: str, options: int) -> int:
-        version5 = session.limits.version == V5
-        if pattern.startswith(SHARED):
-            return reasons.SHARED_NOT_SUPPORTED if version5 else reasons.UNSPECIFIED
-        if not self._access.may_subscribe(session.client, pattern):
-            log("subscribe_refused", client=session.client, filter=pattern[:200], why="it is outside of its topics")
-            return reasons.NOT_AUTHORIZED if version5 else reasons.UNSPECIFIED
-        if len(session.subscriptions) >= MAX_SUBSCRIPTIONS and pattern not in session.subscriptions:
-            return reasons.QUOTA_EXCEEDED if version5 else reasons.UNSPECIFIED
-        granted = min(options & QOS, 1)
-        session.subscriptions[pattern] = options & ~QOS | granted
-        self._tree.add(pattern, session)
-        return granted
-
-    async def give_retained(self, session: Session, asked: Sequence[tuple[str, int, bool]]) -> None:
-        """``asked`` are the filters just granted, with their options and whether each was there before."""
-        wanted = [
-            pattern
-            for pattern, options, again in asked
-            if options & HANDLING == ALWAYS or (options & HANDLING == WHEN_NEW and not again)
-        ]
+    async def give_retained(self, session: Session, asked: Sequence[Asked]) -> None:
+        wanted = [each.pattern for each in asked if each.wants_retained]
         if not wanted or session.outlet is None:
             return
         for message in await self._retained(wanted):
@@ -211,28 +176,11 @@ class Hub:
         for pattern in filters:
             there = session.subscriptions.pop(pattern, None) is not None
             self._tree.remove(pattern, session)
-            self._interest = None
+            self.interest.shrank()
             codes.append(reasons.SUCCESS if there else reasons.NO_SUBSCRIPTION_EXISTED)
         if session.expiry:
             await self._keep(session)
         return bytes(codes)
-
-    def interest(self) -> list[str]:
-        """What connected clients want of the other nodes: not what comes from the far store, which tells each node."""
-        if self._interest is None:
-            wanted = {
-                pattern
-                for session in self.sessions.values()
-                if session.outlet is not None
-                for pattern in session.subscriptions
-                if not pattern.endswith(FROM_FAR)
-            }
-            self._interest = sorted(wanted) if len(wanted) <= MAX_INTEREST else ["#"]
-        return self._interest
-
-    def _other_interest(self) -> None:
-        self._interest = None
-        self.interest_changed.ring()
 
     # -- messages ----------------------------------------------------------------------------------------------
 
@@ -295,10 +243,10 @@ class Hub:
             await asyncio.sleep(KEEP_EVERY_SECONDS)
             self.go_on_with_all()
             over = [session.client for session in self.sessions.values() if session.is_over(_now())]
-            over += [client for client, document in self._gone.items() if from_document(document).is_over(_now())]
+            over += self.homes.over(_now())
             for client in over:
                 self.sessions.pop(client, None)
-                self._gone.pop(client, None)
+                self.homes.forget(client)
             changed = [s for s in self.sessions.values() if s.changed and s.expiry]
             documents = [(s.client, s.document(self._heads())) for s in changed]
             for session in changed:
@@ -320,7 +268,7 @@ class Hub:
         return {name: source.head for name, source in self.logs.items()}
 
     def _leave_tree(self, session: Session) -> None:
-        self._interest = None
+        self.interest.shrank()
         for pattern in session.subscriptions:
             self._tree.remove(pattern, session)
 

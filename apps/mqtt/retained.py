@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
 
-from apps.mqtt.hub import FROM_FAR
+from apps.mqtt.interest import FROM_FAR
 from apps.mqtt.message import Message, from_json
 from apps.mqtt.peers import Peer, PeerAway
 

@@ -40,7 +40,7 @@ class Streams:
 
     def open(self, after: str | None, device: str | None) -> AsyncIterator[bytes]:
         """Raises BadPlace or TooMany."""
-        if self._hub.listeners >= MAX_STREAMS:
+        if self._hub.interest.listeners >= MAX_STREAMS:
             raise TooMany
         now = {name: self._end(name) for name in (self._node, *self._peers)}
         return self._events(now if after is None else now | parse_id(after), device)
@@ -50,8 +50,7 @@ class Streams:
         return max(0, readings), max(0, messages)
 
     async def _events(self, places: dict[str, Place], device: str | None) -> AsyncIterator[bytes]:
-        self._hub.listeners += 1
-        self._hub.interest_changed.ring()
+        self._hub.interest.listen(1)
         beaten = time.monotonic()
         try:
             yield b"retry: 1000\n\n"
@@ -69,7 +68,7 @@ class Streams:
                     yield b": still here\n\n"
                 await self._bell.wait(beaten + BEAT_SECONDS - time.monotonic())
         finally:
-            self._hub.listeners -= 1
+            self._hub.interest.listen(-1)
 
     async def _of(self, node: str, places: dict[str, Place], device: str | None) -> AsyncIterator[bytes]:
         """What is new on one node: a page of it at most, each event with the places that follow it."""
