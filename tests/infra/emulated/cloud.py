@@ -68,7 +68,7 @@ class EmulatedCloud:
         return {**KEYS, **where, "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.devnull}
 
     def client(self, service: str, region: str | None = None) -> Any:
-        """A boto3 client of a service, such as ``ec2``. It tries nothing twice and gives up after ten seconds."""
+        """A boto3 client of a service, such as ``ec2``. It tries nothing twice and gives up after a minute."""
         session = boto3.session.Session(*KEYS.values(), region_name=region or self.region)
-        once = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=10)
+        once = Config(retries={"total_max_attempts": 1}, connect_timeout=5, read_timeout=60)
         return session.client(service, endpoint_url=self.endpoint, config=once)
