@@ -287,6 +287,11 @@ class Place:
     def root(self, name: str) -> Path:
         return Path(next(n.root for n in self.small.platform.outputs[self.name].nodes if n.name == name))
 
+    @property
+    def apart(self) -> bool:
+        """Whether its nodes are machines of their own."""
+        return isinstance(self.small.platform.places, Apart)
+
     def enter(self, name: str) -> None:
         """The calling thread is on the node from here on, as far as the network goes."""
         places = self.small.platform.places

@@ -477,7 +477,7 @@ def test_a_controller_that_is_told_to_stop_does_not_wait_for_a_copy_that_takes_m
         assert place.process is not None
         place.process.terminate()
         assert place.process.wait(30) == 0
-        assert not Path(f"/proc/{pid}").exists()
+        assert place.apart or not Path(f"/proc/{pid}").exists(), "on another machine it ends with what it is given"
     rollout = place.rollout(commit)
     assert rollout is not None
     assert rollout.phase is Phase.PENDING
