@@ -75,9 +75,10 @@ def test_any_node_knows_the_newest_reading_of_every_device(two: Two) -> None:
     publish(first, "d1", numbered(1, 10), numbered(2, 20))
     publish(second, "d2", numbered(1, 30))
     publish(second, "d1", numbered(3, 40))  # it has moved
-    publish(first, "d1", numbered(0, 99))  # sent late: not the newest, though it came last
+    publish(second, "d3", numbered(5, 50))
+    publish(first, "d3", numbered(4, 99))  # sent late: not the newest, though it came last
     for edge in two:
-        for name, reading in (("d1", 40), ("d2", 30)):
+        for name, reading in (("d1", 40), ("d2", 30), ("d3", 50)):
             status, latest = edge.get(f"/v1/devices/{name}/latest")
             assert (status, latest["reading"], "partial" in latest) == (200, reading, False)
         sentence = {"error": "This device has sent no reading to this zone."}
