@@ -80,6 +80,10 @@ class Intended:
     differences: int
     findings: tuple[Finding, ...]
 
+    def value(self, environment: str) -> str:
+        """What it is there. Pairs of environments are compared: one that no pair tells of is as its neighbour."""
+        return self.values.get(environment, "same" if self.values else "")
+
 
 def intended(report: Report) -> tuple[Intended, ...]:
     """What is explained, one line for each setting, however many pairs of environments it explains."""

@@ -104,7 +104,7 @@ def explained(found: tuple[Intended, ...], environments: tuple[str, ...]) -> Tab
     drawn.add_column(no_wrap=True)
     drawn.add_row(*(Text(name, "quiet") for name in ("setting", *environments, "makes", "said in")))
     for one in found:
-        values = (Text(one.values.get(name, ""), "quiet") for name in environments)
+        values = (Text(one.value(name), "quiet") for name in environments)
         place = next((one.places[name] for name in reversed(environments) if name in one.places), "")
         drawn.add_row(Text(one.setting), *values, Text(str(one.differences), "quiet"), Text(place, "quiet"))
     return drawn

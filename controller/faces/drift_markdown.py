@@ -74,7 +74,7 @@ def settings(report: Report) -> Iterator[str]:
     yield f"| setting | {' | '.join(report.environments)} | makes | said in |"
     yield f"|---|{'---|' * len(report.environments)}--:|---|"
     for one in intended(report):
-        values = " | ".join(text(one.values.get(name, "")) for name in report.environments)
+        values = " | ".join(text(one.value(name)) for name in report.environments)
         places = "<br>".join(dict.fromkeys(one.places.values()))
         yield f"| {text(one.setting)} | {values} | {one.differences} | {places} |"
 

@@ -200,8 +200,11 @@ def on_purpose(report: Report) -> str:
 
 
 def setting(one: Intended, environments: tuple[str, ...]) -> str:
-    cells = "".join(f'<td class="mono">{escape(one.values.get(name, ""))}</td>' for name in environments)
-    places = "<br>".join(escape(place) for place in dict.fromkeys(one.places.values()))
+    cells = "".join(f'<td class="mono">{escape(one.value(name))}</td>' for name in environments)
+    places = "<br>".join(
+        f'<span title="{escape(place)}">{escape(place.rpartition("/")[2])}</span>'
+        for place in dict.fromkeys(one.places.values())
+    )
     inner = "".join(values(tuple(each for found in one.findings for each in found.differences)))
     name = f"<details><summary>{escape(one.setting)}</summary>{inner}</details>" if inner else escape(one.setting)
-    return f'<tr><td>{name}</td>{cells}<td>{one.differences}</td><td class="soft mono">{places}</td></tr>'
+    return f'<tr><td>{name}</td>{cells}<td>{one.differences}</td><td class="soft mono nowrap">{places}</td></tr>'
