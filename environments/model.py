@@ -111,7 +111,7 @@ class HeadShape(Shape):
     branch: Branch = Field(description="the branch whose head this environment runs")
     promotes_from: Text | None = Field(default=None, description="the environment from which promotions come")
     signers: Text | None = Field(default=None, description="the file of keys that may sign a commit for this branch")
-    poll_seconds: Seconds = Field(default=2.0, description="seconds between two readings of the branch's head")
+    poll_seconds: Seconds = Field(default=1.5, description="seconds between two readings of the branch's head")
     require_approval: bool = Field(default=False, description="whether a person must approve each rollout")
 
 
