@@ -65,6 +65,10 @@ class Branch:
         again = self.refused is not None and now - self._refused_at >= REFUSED_AGAIN
         self._pool.submit(self._work, environment, None if again else self._head)
 
+    def due(self, environment: Environment) -> float:
+        """When the source is to be asked again; never, while it is being asked: then its answer is heard."""
+        return float("inf") if self._asking else self._asked_at + environment.poll_seconds
+
     def _work(self, environment: Environment, known: str | None) -> None:
         head, release, refused, trouble = None, None, None, None
         try:

@@ -133,7 +133,7 @@ class EnvironmentLoop:
             self._tell("ledger", f"Nothing goes forward until it is back: {away}")
         self._parts.crowd.drive(self._synthetic(now))
         self._debts.pay(self._record.standing, self._environment.branch)
-        return wake
+        return min(wake, self._branch.due(self._environment))
 
     def _reread(self) -> Unreachable | None:
         """What others appended since the last turn, and what was spooled; why not, while the ledger is away."""
