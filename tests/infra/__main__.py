@@ -35,7 +35,7 @@ def table(figures: dict[str, Any]) -> Table:
 
 
 def main() -> int:
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     if not FIGURES.exists():
         console.print("No stack was brought up: Pulumi's engine is not here (`make engine` says why).")
         return 0
