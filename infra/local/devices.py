@@ -7,6 +7,7 @@ an MQTT library, and it knows nothing of the application's own code.
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import Sequence
 from random import Random
@@ -18,7 +19,6 @@ KEEP_ALIVE = 30
 CONNECT_SECONDS = 3.0
 SILENCE_SECONDS = 5.0
 """A session on which an acknowledgement is this late is given up: the other side hangs."""
-LATE_SECONDS = 2.0
 BACK_OFF = (0.05, 0.5)
 IN_FLIGHT = 20
 
@@ -53,19 +53,22 @@ class Device(asyncio.Protocol):
         period: float,
         tally: Messages,
         random: Random,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.name = name
         self.zone = zone
         self.epoch = epoch
         self.has_published = False
         self._fronts = fronts
+        self._tls = tls
         self._period = period
         self._tally = tally
         self._random = random
         self._loop = asyncio.get_running_loop()
         self._connect_frame = _connect(name)
-        self._topic = _text(f"f/{zone}/{name}/t")
+        self._topic = text(f"f/{zone}/{name}/t")
         self._seq = 0
+        self._packet = 0
         self._unacked: dict[int, Message] = {}
         """By packet id, oldest first; a message has its packet id for life."""
         self._transport: asyncio.Transport | None = None
@@ -76,8 +79,9 @@ class Device(asyncio.Protocol):
         self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self) -> None:
-        self._again(self._random.uniform(0, 0.5))
+    def start(self, within: float = 0.5) -> None:
+        """Connect some time within so many seconds: thousands do not come at once."""
+        self._again(self._random.uniform(0, within))
         self._loop.call_later(self._random.uniform(0, self._period), self._due)
 
     def stop_publishing(self) -> None:
@@ -99,37 +103,52 @@ class Device(asyncio.Protocol):
 
     # ------------------------------------------------------------ messages
 
-    def _due(self) -> None:
-        if self._stopping:
-            return
-        self._loop.call_later(self._period, self._due)
-        now = self._loop.time()
-        oldest = next(iter(self._unacked.values()), None)
-        if oldest is not None and oldest.sent is not None and now - oldest.sent > SILENCE_SECONDS:
-            self._give_up()
-        if len(self._unacked) >= 0xFFFF:
-            return  # more than a device can hold; it makes no new reading until some are taken
+    def delay(self) -> float:
+        """Seconds until the next reading."""
+        return self._period
+
+    def measure(self) -> dict[str, int | float]:
+        """The next reading, with its number."""
         self._seq += 1
-        packet = self._free_packet_id()
-        frame = self._publish(packet)
-        self._unacked[packet] = Message(self._seq, now, frame)
-        self._tally.sent += 1
-        self._send_waiting()
-
-    def _free_packet_id(self) -> int:
-        packet = self._seq % 0xFFFF + 1
-        while packet in self._unacked:
-            packet = packet % 0xFFFF + 1
-        return packet
-
-    def _publish(self, packet: int) -> bytes:
-        reading = {
+        return {
             "reading": round(20 + 5 * self._random.random(), 2),
             "seq": self._seq,
             "epoch": self.epoch,
             "ts": int(time.time() * 1000),
         }
-        body = self._topic + packet.to_bytes(2, "big") + json.dumps(reading).encode()
+
+    def make(self) -> None:
+        """A reading is due."""
+        self.hold(json.dumps(self.measure()).encode(), self._seq)
+
+    def hold(self, payload: bytes, seq: int) -> None:
+        """Keep a message until it is acknowledged; ``seq`` is 0 where it is no reading."""
+        packet = self._free_packet_id()
+        self._unacked[packet] = Message(seq, self._loop.time(), self.frame(self._topic, packet, payload))
+        self._tally.sent += 1
+        self._send_waiting()
+
+    def _due(self) -> None:
+        if self._stopping:
+            return
+        self._loop.call_later(self.delay(), self._due)
+        now = self._loop.time()
+        oldest = next(iter(self._unacked.values()), None)
+        if oldest is not None and oldest.sent is not None and now - oldest.sent > SILENCE_SECONDS:
+            self._give_up()
+        if len(self._unacked) < 0xFFFF:  # more than a device can hold: it makes none until some are taken
+            self.make()
+
+    def _free_packet_id(self) -> int:
+        packet = self._packet % 0xFFFF + 1
+        while packet in self._unacked:
+            packet = packet % 0xFFFF + 1
+        self._packet = packet
+        return packet
+
+    @staticmethod
+    def frame(topic: bytes, packet: int, payload: bytes) -> bytes:
+        body = topic + packet.to_bytes(2, "big") + payload
         return bytes([_PUBLISH]) + _length(len(body)) + body
 
     def _send_waiting(self) -> None:
@@ -155,7 +174,7 @@ class Device(asyncio.Protocol):
         message = self._unacked.pop(packet, None)
         if message is not None:
             self.has_published = True
-            self._tally.ack(self.zone, self.name, message.seq, self._loop.time() - message.due > LATE_SECONDS)
+            self._tally.ack(self.zone, self.name, message.seq, self._loop.time() - message.due)
 
     # ------------------------------------------------------------ sessions
 
@@ -173,7 +192,7 @@ class Device(asyncio.Protocol):
         host, port = self._random.choice(self._fronts)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                await self._loop.create_connection(lambda: self, host, port)
+                await self._loop.create_connection(lambda: self, host, port, ssl=self._tls)
         except OSError:
             self._tally.refused += 1
             self._again(self._random.uniform(*BACK_OFF))
@@ -241,11 +260,11 @@ class Device(asyncio.Protocol):
 
 
 def _connect(client: str) -> bytes:
-    body = _text("MQTT") + b"\x04\x02" + KEEP_ALIVE.to_bytes(2, "big") + _text(client)
+    body = text("MQTT") + b"\x04\x02" + KEEP_ALIVE.to_bytes(2, "big") + text(client)
     return b"\x10" + _length(len(body)) + body
 
 
-def _text(text: str) -> bytes:
+def text(text: str) -> bytes:
     encoded = text.encode()
     return len(encoded).to_bytes(2, "big") + encoded
 

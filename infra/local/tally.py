@@ -8,6 +8,7 @@ from typing import Any
 
 HARM = ("5xx", "reset", "timeout", "refused")
 """How a request can fail its client; an answer below 500 is no harm."""
+LATE_SECONDS = 2.0
 NOBODY = "none"
 """Stands for the server or the release of a request that nobody answered."""
 
@@ -80,10 +81,12 @@ class Messages:
     by_zone: dict[str, dict[str, list[int]]] = field(default_factory=dict)
     """Zone to device to the numbers acknowledged since this was last emptied by ``take_acked``."""
 
-    def ack(self, zone: str, device: str, seq: int, late: bool) -> None:
+    def ack(self, zone: str, device: str, seq: int, waited: float) -> None:
+        """``waited`` since it was due; ``seq`` is 0 where the message was no reading, whose fate nobody asks for."""
         self.acked += 1
-        self.late += late
-        self.by_zone.setdefault(zone, {}).setdefault(device, []).append(seq)
+        self.late += waited > LATE_SECONDS
+        if seq:
+            self.by_zone.setdefault(zone, {}).setdefault(device, []).append(seq)
 
     def take_acked(self) -> dict[str, dict[str, list[int]]]:
         taken, self.by_zone = self.by_zone, {}
