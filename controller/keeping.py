@@ -17,7 +17,7 @@ from pathlib import Path
 from controller.drift.finding import OPEN, Severity
 from controller.drift.remembering import Record, read, written
 from controller.errors import Refused, Trouble, Unreachable
-from controller.story import Glance
+from controller.stories.story import Glance
 
 RECORD, LOCK = "drift.json", "drift.lock"
 
