@@ -189,6 +189,16 @@ def parser() -> Parser:
     kinds = ["live", "alignment", "release", "data", "runtime", "traffic", "history", "unmanaged", "waiver"]
     drift.add_argument("--kind", nargs="+", choices=kinds, metavar="KIND", help=f"only these of {', '.join(kinds)}")
     drift.add_argument("--folder", default=".", help="the checkout (default: here)")
+    drift.add_argument(
+        "--at", nargs="+", metavar="COMMIT",
+        help="with --between: each as a commit of the checkout's repository has it; one commit is for both",
+    )  # fmt: skip
+    drift.add_argument(
+        "--since", metavar="COMMIT", help="with --at: only what the second did not have there is new, and counts"
+    )
+    drift.add_argument(
+        "--in-force", action="store_true", help="the environments of the site, each as its promoted commit has it"
+    )
     for face, help in (
         ("html", "one self-contained page"),
         ("markdown", "for a pull request"),

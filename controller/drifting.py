@@ -5,8 +5,6 @@ Where looking fails the report says so, in the place of that kind; it never take
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -25,9 +23,10 @@ from controller.drift.finding import (
     ordered,
     unseen,
 )
-from controller.drift.remembering import Record, read, remember, written
+from controller.drift.remembering import Record, remember
 from controller.drift.waiving import laid_on
-from controller.errors import Refused, Trouble, Unreachable
+from controller.errors import Trouble
+from controller.keeping import changing
 from controller.observers import atlas, aws
 from controller.observers.aws import AwsAccount, clients
 from controller.observers.program import Programs
@@ -36,8 +35,6 @@ from controller.siting import Wanted, sited, unsited
 from environments import BadEnvironment, from_folder
 from environments.settings import written as as_written
 from environments.waivers import read_waivers
-
-RECORD = "drift.json"
 
 
 def look(wanted: Wanted) -> Report:
@@ -75,8 +72,11 @@ def looks(wanted: Wanted) -> Iterator[Part]:
 def declared(wanted: Wanted) -> Iterator[Part]:
     """What programs declare: each pair compared and explained, and each environment held against its cloud."""
     for name in wanted.environments:
-        from_folder(wanted.folder, name)  # whatever is wrong in a file is said with every complaint
-    sides = {name: Side(as_written(wanted.folder, name), str(wanted.checkout)) for name in wanted.environments}
+        from_folder(wanted.folder_of(name), name)  # whatever is wrong in a file is said with every complaint
+    sides = {
+        name: Side(as_written(wanted.folder_of(name), name), str(wanted.checkout_of(name)))
+        for name in wanted.environments
+    }
     in_cloud = {name for name, side in sides.items() if "infra" in side.written.table}
     with Programs() as programs:
         if {Kind.LIVE, Kind.UNMANAGED} & {*wanted.kinds}:
@@ -117,7 +117,7 @@ def by_name(side: Side, programs: Programs) -> Part:
 def in_the_cloud(side: Side, programs: Programs, wanted: Wanted) -> Part:
     """What an environment declares against what AWS has. Kinds that nobody here can describe are not looked at."""
     kinds = tuple(kind for kind in (Kind.LIVE, Kind.UNMANAGED) if kind in wanted.kinds)
-    infra = from_folder(wanted.folder, side.name).infra
+    infra = from_folder(wanted.folder_of(side.name), side.name).infra
     assert infra is not None
     try:
         (answer,) = programs.declare([side.ask(side.name)])
@@ -189,19 +189,6 @@ def recorded(site: Site | None, report: Report) -> Report:
     """The report with what earlier ones knew, which is kept beside the ledgers. Raises Refused, Unreachable."""
     if site is None:
         return remember(Record(), report)[1]
-    path = site.state / RECORD
-    try:
-        before = read(json.loads(path.read_bytes())) if path.exists() else Record()
-    except ValueError as error:
-        raise Refused(f"reading {path}", str(error), "Move it away; the next report begins a new record.") from error
-    after, told = remember(before, report)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(f".{os.getpid()}")
-        beside.write_text(json.dumps(written(after), indent=1))
-        beside.replace(path)
-    except OSError as error:
-        raise Unreachable(
-            f"writing {path}", error.strerror or str(error), "Make room, or let it be written."
-        ) from error
+    with changing(site.state) as kept:
+        kept.record, told = remember(kept.record, report)
     return told

@@ -6,7 +6,7 @@ Where one does not answer the report says so, in the place of that kind. What pr
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from controller import assemble
@@ -37,10 +37,18 @@ class Wanted:
     pairs: tuple[tuple[str, str], ...]
     kinds: tuple[Kind, ...]
     site: Site | None
+    checkouts: Mapping[str, Path] = field(default_factory=dict)
+    """Environments that have a checkout of their own; its waivers are those of ``checkout``."""
 
     @property
     def folder(self) -> Path:
         return self.checkout / "environments"
+
+    def checkout_of(self, environment: str) -> Path:
+        return self.checkouts.get(environment, self.checkout)
+
+    def folder_of(self, environment: str) -> Path:
+        return self.checkout_of(environment) / "environments"
 
 
 OF_A_SITE = (Kind.RELEASE, Kind.DATA, Kind.RUNTIME, Kind.TRAFFIC, Kind.HISTORY)
@@ -88,7 +96,7 @@ def ledgers(wanted: Wanted, site: Site) -> Iterator[Part]:
             found += roads.findings(left, right, ways[left], ways[right])
             looked |= {(Kind.HISTORY, left), (Kind.HISTORY, right)}
         if Kind.TRAFFIC in wanted.kinds:
-            own = synthetic(wanted.folder, left, right)
+            own = synthetic(wanted, left, right)
             found += traffic.findings(left, right, traffic.loads(past[left]), traffic.loads(past[right]), own)
             looked |= {(Kind.TRAFFIC, left), (Kind.TRAFFIC, right)}
     apps = {app for way in ways.values() for app in way} if Kind.HISTORY in wanted.kinds else ()
@@ -96,9 +104,9 @@ def ledgers(wanted: Wanted, site: Site) -> Iterator[Part]:
     yield Part(tuple(found), frozenset(looked), roads=together)
 
 
-def synthetic(folder: Path, left: str, right: str) -> dict[str, Cause]:
+def synthetic(wanted: Wanted, left: str, right: str) -> dict[str, Cause]:
     """Application to the setting by which the controller makes requests itself, where the two differ in it."""
-    one, other = as_written(folder, left), as_written(folder, right)
+    one, other = (as_written(wanted.folder_of(name), name) for name in (left, right))
     return {
         each.path[1]: alignment.cause_of(one, other, each)
         for each in apart(one, other)
@@ -148,7 +156,7 @@ def stored(wanted: Wanted, site: Site) -> Iterator[Part]:
         try:
             uri = site.outputs(name).mongo_uri
             asked = MongoStores(uri)
-            found[name] = (asked.store(databases(wanted.folder, name)), printable(uri))
+            found[name] = (asked.store(databases(wanted.folder_of(name), name)), printable(uri))
             yield Part(looked=frozenset({(Kind.DATA, name)}), coverage={name: Coverage(calls=asked.calls)})
         except (BadOutputs, BadSite, Trouble, ImportError) as no:
             yield Part((unseen(Kind.DATA, (name,), str(no)),))

@@ -112,6 +112,13 @@ class HeadShape(Shape):
     promotes_from: Text | None = Field(default=None, description="the environment from which promotions come")
     signers: Text | None = Field(default=None, description="the file of keys that may sign a commit for this branch")
     poll_seconds: Seconds = Field(default=1.5, description="seconds between two readings of the branch's head")
+    drift_every_seconds: float = Field(
+        default=3600.0,
+        ge=0,
+        le=7 * 86400,
+        allow_inf_nan=False,
+        description="seconds between two looks at drift that the controller makes by itself; 0: none",
+    )
     require_approval: bool = Field(default=False, description="whether a person must approve each rollout")
 
 

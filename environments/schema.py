@@ -126,6 +126,8 @@ class Environment:
     poll_seconds: float
     require_approval: bool
     infra: Infra | None = None
+    drift_every: float = 0.0
+    """Seconds between two looks at drift that the controller makes by itself; 0: none."""
 
 
 def load(read: Callable[[str], bytes | None], name: str, apps: Collection[str] | None = None) -> Environment:
@@ -203,6 +205,7 @@ def value_of(name: str, whole: Whole) -> Environment:
         poll_seconds=whole.head.poll_seconds,
         require_approval=whole.head.require_approval,
         infra=infra_of(whole.infra) if whole.infra else None,
+        drift_every=whole.head.drift_every_seconds,
     )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+from contextlib import ExitStack
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-from controller import drifting
+from controller import drifting, wanting
 from controller.commands.exits import DONE, ERROR, NO
 from controller.commands.reading import written as write
 from controller.drift.finding import Kind, Report
@@ -19,16 +20,17 @@ from controller.faces.drift_markdown import drift_markdown
 from controller.faces.drift_page import drift_page
 from controller.faces.sarif import sarif
 from controller.faces.terminal import console
-from controller.site import FILE, Site, load_site
+from controller.site import BadSite
 from controller.siting import Wanted
-from environments import BadEnvironment, from_folder, names
-from environments.problems import Problem, in_folder, nearest
 
 
 def drift(args: argparse.Namespace) -> int:
     """Look at what is wanted, and show it; exit 2 when anything differs that nobody explains."""
-    report = drifting.look(wanted(args))
-    report = drifting.recorded(site(args), report)
+    with ExitStack() as stack:
+        asked = wanted(args, stack)
+        report = drifting.recorded(asked.site, drifting.look(asked))
+        if args.since:
+            report = held_against(report, asked, args, stack)
     if args.html:
         write(args.html, drift_page(report, code(report)))
     if args.markdown:
@@ -43,36 +45,37 @@ def drift(args: argparse.Namespace) -> int:
 
 
 def code(report: Report) -> int:
-    if report.open:
+    """With ``--since`` what was there before does not count: who merges answers for what the merge brings."""
+    if any(one.new for one in report.open) if report.since else report.open:
         return NO
     return ERROR if report.unseen else DONE
 
 
-def site(args: argparse.Namespace) -> Site | None:
-    """The site, if one is named or here: what ledgers and nodes know needs one, what is declared does not."""
-    path = args.site or Path(os.environ.get("TURNABOUT_SITE", FILE))
-    return load_site(path) if args.site or "TURNABOUT_SITE" in os.environ or path.exists() else None
-
-
-def wanted(args: argparse.Namespace) -> Wanted:
-    """Raises BadEnvironment, Refused."""
+def wanted(args: argparse.Namespace, stack: ExitStack) -> Wanted:
+    """Raises BadEnvironment, BadSite, Refused."""
     checkout = Path(args.folder).resolve()
-    known = names(checkout / "environments")
-    if not known:
-        said = f"{checkout} has no folder environments with environments in it"
-        raise Refused("looking for drift", said, "Name a checkout with --folder.")
-    before = {name: from_folder(checkout / "environments", name).promotes_from for name in known}
     kinds = tuple(Kind(kind) for kind in args.kind) if args.kind else tuple(Kind)
-    if args.between:
-        left, right = (require(name, known) for name in args.between)
-        return Wanted(checkout, (left, right), ((left, right),), kinds, site(args))
-    chosen = tuple(require(name, known) for name in args.env) if args.env else known
-    pairs = tuple((source, name) for name in chosen if (source := before[name]) in chosen and source is not None)
-    return Wanted(checkout, chosen, pairs, kinds, site(args))
+    if args.since and not args.at:
+        raise Refused("looking for drift", "--since goes with --at", "Name the commits too: --at SOURCE TARGET")
+    if args.at:
+        if not args.between:
+            raise Refused("reading commits", "--at goes with --between", "Name the two: --between stage prod")
+        if others := [kind for kind in args.kind or () if Kind(kind) not in wanting.OF_COMMITS]:
+            said = f"a commit says nothing of {', '.join(others)}"
+            raise Refused("reading commits", said, "Leave --kind out, or ask without --at.")
+        kinds = kinds if args.kind else wanting.OF_COMMITS
+        return wanting.of_commits(checkout, args.between, args.at, kinds, stack)
+    site = wanting.the_site(args.site)
+    if args.in_force:
+        if site is None:
+            raise BadSite("Name the site whose environments are meant: turnabout --site FILE drift --in-force")
+        chosen = [site.require(name) for name in args.between or args.env or ()]
+        return wanting.in_force(site, chosen, kinds, stack)
+    return wanting.of_checkout(checkout, kinds, site, args.env or (), args.between or ())
 
 
-def require(name: str, known: tuple[str, ...]) -> str:
-    if name not in known:
-        reason = f"there is no such environment {nearest(name, known)}"
-        raise BadEnvironment([Problem(in_folder(f"{name}.toml"), "", reason)])
-    return name
+def held_against(report: Report, asked: Wanted, args: argparse.Namespace, stack: ExitStack) -> Report:
+    """The report, with only what the second environment's own commit did not have before as new."""
+    pair, first = args.between, args.at[0]
+    before = wanting.of_commits(Path(args.folder).resolve(), pair, [first, args.since], asked.kinds, stack)
+    return wanting.since(report, replace(drifting.look(before), at=report.at), args.since)

@@ -24,6 +24,7 @@ from controller.rollout.standing import fold
 from controller.site import Site
 from controller.siting import Wanted
 from controller.sources.git import GitSource
+from controller.sources.laying import lay_out
 from controller.sources.releases import FOLDER, owned_by
 from environments import BadEnvironment
 
@@ -42,8 +43,8 @@ def differences(git: GitSource, site: Site, names: tuple[str, str], commits: tup
         return None
     print(f"Looking at how {names[0]} and {names[1]} will differ …", file=sys.stderr)
     with TemporaryDirectory(prefix="turnabout-") as folder:
-        lay_out(Path(folder), git, source, ("environments", "infra", "apps"))
-        lay_out(Path(folder), git, target, owned_by(names[1]))
+        lay_out(Path(folder), git.files, source)
+        lay_out(Path(folder), git.files, target, owned_by(names[1]))
         wanted = Wanted(Path(folder), names, (names,), (Kind.ALIGNMENT, Kind.WAIVER), None)
         return drifting.recorded(site, drifting.look(wanted))
 
@@ -51,17 +52,6 @@ def differences(git: GitSource, site: Site, names: tuple[str, str], commits: tup
 def in_cloud(git: GitSource, name: str, commit: str) -> bool:
     content = git.read(commit, FOLDER)(f"{name}.toml")
     return content is not None and b"[infra]" in content
-
-
-def lay_out(folder: Path, git: GitSource, commit: str, paths: Iterable[str]) -> None:
-    """Files of a commit as a checkout has them; of applications only what the program reads."""
-    for prefix in paths:
-        for file in git.files(commit, prefix):
-            if file.path.startswith("apps/") and not file.path.endswith("/release.toml"):
-                continue
-            place = folder / file.path
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(file.content)
 
 
 def stopping(report: Report, promoted_at: float | None) -> tuple[Finding, ...]:

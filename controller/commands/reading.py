@@ -18,6 +18,7 @@ from controller.faces import lists, records, words
 from controller.faces.report import report
 from controller.faces.terminal import ASCII, UNICODE, console
 from controller.faces.watch import FULL, PLAIN, Watch, exit_code, standing_still
+from controller.keeping import glance
 from controller.model import Outcome
 from controller.rollout import rows
 from controller.rollout.rows import Row
@@ -32,7 +33,10 @@ from controller.stories.telling import newest, tell
 def status(args: argparse.Namespace, site: Site) -> int:
     """What each environment runs and what goes on; exit 3 when a person is needed somewhere."""
     names = [site.require(name) for name in args.environment] or list(site.environments)
-    views = [survey(name, history_of(site, name), time.time(), is_led(site, name)) for name in names]
+    views = [
+        survey(name, history_of(site, name), time.time(), is_led(site, name), glance(site.state, name))
+        for name in names
+    ]
     answer([records.overview_json(view) for view in views], lists.status(views), args.json)
     return PERSON if any(view.needs_person for view in views) else DONE
 
@@ -45,7 +49,15 @@ def watch(args: argparse.Namespace, site: Site) -> int:
         print(f"{name}: {words.unled(standstill(name, history, now, is_led(site, name)))}.")
         return ERROR
     style = PLAIN if args.plain else None
-    view = Watch(open_ledger(site, name).rows, out, name, style=style, ascii=args.ascii, led=lambda: is_led(site, name))
+    view = Watch(
+        open_ledger(site, name).rows,
+        out,
+        name,
+        style=style,
+        ascii=args.ascii,
+        led=lambda: is_led(site, name),
+        glance=lambda: glance(site.state, name),
+    )
     if not (args.once or args.json):
         return view.run()
     still, number = standstill(name, history, now, is_led(site, name)), newest(history)

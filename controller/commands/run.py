@@ -13,6 +13,7 @@ from controller import assemble
 from controller.commands.ending import wind_up
 from controller.commands.exits import DONE, ERROR
 from controller.errors import Trouble
+from controller.glancing import Glances
 from controller.ledgers.sqlite import Leadership
 from controller.loop.loop import EnvironmentLoop
 from controller.notifiers.log import LogNotifier
@@ -44,7 +45,14 @@ def run(args: argparse.Namespace, site: Site) -> int:
             address, secret = (site.webhook.host, site.webhook.port), site.webhook.secret.encode()
             webhook = Webhook(address, secret, lambda branch: hint(loops, branch))
             stack.callback(webhook.stop)
+        glances = Glances(
+            site,
+            lambda: {name: each.drift_every for name, each in loops},
+            lambda: any(each.rolling for _, each in loops),
+            notifier,
+        )
         threads = [threading.Thread(target=lead, args=(name, each, stop, failed), name=name) for name, each in loops]
+        threads.append(threading.Thread(target=glances.run, args=(stop,), name="drift"))
         for thread in threads:
             thread.start()
         for thread in threads:

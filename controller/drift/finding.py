@@ -125,6 +125,8 @@ class Finding:
     """UTC, as the record of earlier reports has it."""
     new: bool = False
     """No earlier report had it."""
+    measured: bool = False
+    """Its values are measurements, which are never twice the same: another figure is no news."""
 
     @property
     def name(self) -> str:
@@ -210,6 +212,8 @@ class Report:
     settings: int = 0
     """How many settings were tried, one by one."""
     roads: Roads = field(default_factory=dict)
+    since: str = ""
+    """The commit that ``new`` is held against; empty: the last report."""
 
     @property
     def open(self) -> tuple[Finding, ...]:

@@ -137,6 +137,7 @@ def clock(environment: str, one: Machine) -> Finding:
         differences=(Difference(f"{one.node} clock", {one.node: said}),),
         values={environment: f"{said} on {one.node}"},
         remedies=(Remedy("let it ask for the time again", f"ssh {one.node} chronyc makestep"),),
+        measured=True,
     )
 
 

@@ -62,7 +62,7 @@ def sentence(report: Report) -> str:
     said = [f"{high or 'None'} of the open differences {'is' if high == 1 else 'are'} high"]
     if len(report.environments) > 1 and many:
         said.append(f"{many} {'concerns' if many == 1 else 'concern'} {worst}")
-    said.append(f"{new or 'none'} {'is' if new == 1 else 'are'} new since the last report")
+    said.append(f"{new or 'none'} {'is' if new == 1 else 'are'} new since {report.since[:12] or 'the last report'}")
     return "; ".join(said) + "."
 
 

@@ -15,9 +15,10 @@ def drift_markdown(report: Report) -> str:
     said = headline(report)
     lines = [f"### {said}: {together(report.environments)}", "", sentence(report), ""]
     lines += [*matrix(report), ""]
-    open = report.open
+    open = sorted(report.open, key=lambda one: bool(report.since) and not one.new)
     for one in open[:MOST]:
         state = "" if one.state is State.UNEXPLAINED else f", {one.state}"
+        state += "" if one.new or not report.since else ", was there before"
         lines.append(f"- **{one.severity}{state}** {text(one.what)} `{one.id}`{ends(one)}")
     if len(open) > MOST:
         lines.append(f"- and {len(open) - MOST} more, below")

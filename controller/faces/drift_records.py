@@ -19,6 +19,7 @@ def report_json(report: Report) -> dict[str, Any]:
         "environments": [*report.environments],
         "kinds": [*report.kinds],
         "sentence": sentence(report),
+        "since": report.since or None,
         "open": len(report.open),
         "looked": [{"kind": kind, "environment": name} for kind, name in sorted(report.looked)],
         "coverage": {

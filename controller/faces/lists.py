@@ -85,6 +85,10 @@ def goings_on(overview: Overview, g: Glyphs) -> Iterator[RenderableType]:
         line.add_column(ratio=1)
         line.add_row(screen.badge(story.phase), Prose(f"rollout {story.number}: {story.sentence}"))
         yield Padding(line, (0, 0, 0, 2))
+    if (glance := overview.glance) is not None:
+        more = f"  (turnabout drift --env {overview.environment})" if glance.open else ""
+        style = "warn" if glance.high or glance.failed else "quiet"
+        yield Padding(Text(f"{words.glanced(glance, overview.at)}{more}", style), (0, 0, 0, 2))
     if overview.hold is not None:
         said = (
             f"held by {overview.hold.who}: {overview.hold.reason}  (turnabout resume {overview.environment} {BECAUSE})"

@@ -104,6 +104,14 @@ def overview_json(overview: Overview) -> dict[str, Any]:
             {"about": one.about, "commit": one.commit, "since": utc(one.since), "why": one.why}
             for one in overview.standstill.blocked
         ],
+        "drift": None
+        if overview.glance is None
+        else {
+            "looked_at": utc(overview.glance.at),
+            "open": overview.glance.open,
+            "high": overview.glance.high,
+            "failed": overview.glance.failed or None,
+        },
         "hold": hold_json(overview.hold),
         "quarantine": [*quarantine_json(overview.quarantine)],
         "ledger": {"last_row": overview.last_row, "hash": overview.hash},

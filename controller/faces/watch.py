@@ -22,7 +22,7 @@ from controller.faces.terminal import ASCII, UNICODE, Glyphs, shown
 from controller.model import Phase
 from controller.rollout.rows import Row
 from controller.stories.overview import standstill
-from controller.stories.story import Standstill, Story
+from controller.stories.story import Glance, Standstill, Story
 from controller.stories.telling import newest, tell
 
 DONE, NO, PERSON, INTERRUPTED, FAILED = 0, 2, 3, 130, 1
@@ -93,6 +93,8 @@ class Watch:
     timeout: float | None = None
     led: Callable[[], bool | None] = lambda: None
     """Whether a controller leads the environment; None where nobody can look."""
+    glance: Callable[[], Glance | None] = lambda: None
+    """The newest look at drift."""
     forever: bool = False
     """Stay when a rollout is over, and show the next one."""
     utc: Callable[[], float] = time.time
@@ -143,6 +145,8 @@ class Watch:
 
     def frame(self, story: Story | None, style: str, g: Glyphs, still: Sequence[str] = ()) -> RenderableType:
         said = [shown(Text(sentence, "warn"), g) for sentence in still]
+        if (glance := self.glance()) is not None:
+            said.append(shown(Text(words.glanced(glance, self.utc()), "quiet"), g))
         if story is None:
             waiting = f"{self.environment}: nothing was rolled out yet. Ctrl-C leaves."
             return Group(*said, shown(Text(waiting, "quiet"), g))
@@ -153,6 +157,7 @@ class Watch:
     def print_lines(self, g: Glyphs) -> int:
         printed, spoke_at, story, still = 0, self.utc(), None, None
         told: set[str] = set()
+        self.say([words.glanced(glance, self.utc())] if (glance := self.glance()) is not None else [])
         for story, still in self.stories():
             stands = {one.why: line for one, line in zip(still.blocked, words.blocks(still), strict=True)}
             self.say([" ".join(line.split()) for why, line in stands.items() if why not in told])

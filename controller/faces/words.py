@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from controller.judge.verdict import count, percent, rate
 from controller.model import Outcome, Phase
-from controller.stories.story import LAST_GOOD, Judged, Standstill, Story
+from controller.stories.story import LAST_GOOD, Glance, Judged, Standstill, Story
 
 PROOF = 99_999.0
 """Beyond this a larger number tells nobody anything."""
@@ -99,6 +99,13 @@ def check_name(story: Story, judged: Judged) -> str:
 
 def zone_name(story: Story, app: str, zone: str) -> str:
     return zone if len(story.rollout.lanes) == 1 else f"{app} {zone}"
+
+
+def glanced(glance: Glance, now: float) -> str:
+    """How old the newest look at drift is, and what it found here."""
+    many = f"{glance.open} open" + (f", {glance.high} high" if glance.high else "") if glance.open else "nothing open"
+    failed = "; the next one failed" if glance.failed else ""
+    return f"drift: {many}, looked at {ago(glance.at, now)} ago{failed}"
 
 
 def unled(still: Standstill) -> str:

@@ -80,6 +80,19 @@ class EnvironmentLoop:
     def branch(self) -> str:
         return self._environment.branch
 
+    @property
+    def drift_every(self) -> float:
+        return self._environment.drift_every
+
+    @property
+    def rolling(self) -> bool:
+        """From any thread: whether a rollout goes on, or is about to. One that waits for a person does not."""
+        rollout = self._record.standing.open_rollout
+        if rollout is None or rollout.phase is Phase.STUCK:
+            return False
+        asks = rollout.needs_approval or any(lane.base is None for lane in rollout.lanes)
+        return rollout.phase is not Phase.PENDING or rollout.approved is not None or not asks
+
     def hint(self) -> None:
         """From any thread: something may have been pushed, so ask now instead of at the next poll."""
         self._heard.put(self._branch.hurry)

@@ -8,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from controller.model import Phase
-from controller.rollout import rows
 from controller.rollout.rows import GENESIS, Row
 from controller.rollout.standing import fold
-from controller.stories.story import Overview, Running, Standstill
+from controller.stories.story import Glance, Overview, Running, Standstill
 from controller.stories.telling import newest, tell
 
 
@@ -21,7 +20,9 @@ def standstill(environment: str, history: Sequence[Row], now: float, led: bool |
     return Standstill(environment, now, tuple(blocked.values()), led, history[-1].at if history else None)
 
 
-def survey(environment: str, history: Sequence[Row], now: float, led: bool | None = None) -> Overview:
+def survey(
+    environment: str, history: Sequence[Row], now: float, led: bool | None = None, glance: Glance | None = None
+) -> Overview:
     """The environment at UTC ``now``; ``led`` is whether a controller is there, if that is known."""
     standing = fold(history)
     number = newest(history)
@@ -52,4 +53,5 @@ def survey(environment: str, history: Sequence[Row], now: float, led: bool | Non
         last_row=history[-1].n if history else 0,
         hash=history[-1].hash if history else GENESIS,
         standstill=standstill(environment, history, now, led),
+        glance=glance,
     )

@@ -303,6 +303,18 @@ class Standstill:
 
 
 @dataclass(frozen=True, slots=True)
+class Glance:
+    """The newest look at drift, as far as it concerns one environment."""
+
+    environment: str
+    at: float
+    open: int
+    high: int
+    failed: str
+    """Why the controller's own look after it failed; empty when it did not."""
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """What an environment runs now, and what is going on in it."""
 
@@ -319,6 +331,7 @@ class Overview:
     last_row: int
     hash: str
     standstill: Standstill
+    glance: Glance | None = None
 
     @property
     def needs_person(self) -> bool:

@@ -44,6 +44,7 @@ HERE = Path(__file__).resolve().parents[2]
 
 BASE = """\
 poll_seconds = 0.3
+drift_every_seconds = 0
 [budget]
 deploy_seconds = 12
 watch_seconds = 4

@@ -12,9 +12,9 @@ import pytest
 
 from controller.faces.drift_records import report_json
 from controller.faces.records import history_json, overview_json, story_json
-from controller.rollout import rows
 from controller.stories.overview import survey
 from controller.stories.past import history
+from controller.stories.story import Glance
 from controller.stories.telling import tell
 from tests import reflections, tales
 
@@ -65,7 +65,8 @@ def statuses() -> Iterator[dict[str, Any]]:
         tale = make()
         tale.order(tale.t + 60, "hold", "the night shift", "the line is moving")
         tale.write(rows.BLOCKED, {"about": "head", "commit": "abc", "since": tale.t0_at, "why": "It is no TOML."})
-        yield overview_json(survey("prod", tale.written, tale.t0_at + 500))
+        glance = Glance("prod", tale.t0_at, 3, 1, "no credentials")
+        yield overview_json(survey("prod", tale.written, tale.t0_at + 500, glance=glance))
 
 
 def histories() -> Iterator[dict[str, Any]]:
