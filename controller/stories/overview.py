@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from controller.model import Phase
+from controller.rollout import rows
 from controller.rollout.rows import GENESIS, Row
 from controller.rollout.standing import fold
 from controller.stories.story import Glance, Overview, Running, Standstill

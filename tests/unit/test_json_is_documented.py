@@ -12,6 +12,7 @@ import pytest
 
 from controller.faces.drift_records import report_json
 from controller.faces.records import history_json, overview_json, story_json
+from controller.rollout import rows
 from controller.stories.overview import survey
 from controller.stories.past import history
 from controller.stories.story import Glance
