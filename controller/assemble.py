@@ -6,7 +6,6 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from controller.artifacts.store import ArtifactStore
-from controller.branch import unreleasable
 from controller.checks.prometheus import Prometheus
 from controller.clock import BootClock
 from controller.errors import Refused
@@ -14,14 +13,14 @@ from controller.fleets.crowd import SyntheticCrowd
 from controller.fleets.nodes import NodeFleet
 from controller.keys import build_key, revert_key, ssh_key
 from controller.ledgers.sqlite import Spool, SqliteLedger, leader
-from controller.loop import EnvironmentLoop, Parts
+from controller.loop.branch import unreleasable
+from controller.loop.loop import EnvironmentLoop, Parts
 from controller.model import Release
 from controller.ports import Clock, Notifier, Shelf, Transport
-from controller.rows import Row
+from controller.rollout.rows import Row
 from controller.site import Site
 from controller.sources.git import GitSource
 from controller.sources.releases import FOLDER, Releases
-from controller.standing import Standing, fold
 from controller.transports import aws
 from controller.transports.local import LocalTransport
 from controller.transports.ssh import SshTransport

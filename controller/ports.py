@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from controller.judge.samples import Telemetry
 from controller.model import Action, AppRelease, Check, NodeView, Release, Rollout, Synthetic
-from controller.rows import Body, Row
-from controller.samples import Telemetry
+from controller.rollout.rows import Body, Row
 from environments import Environment
 
 

@@ -19,9 +19,9 @@ from controller.errors import Trouble
 from controller.fleets.nodes import NodeFleet
 from controller.observers import nodes
 from controller.observers.stores import MongoStores, printable
-from controller.rows import Row
+from controller.rollout.rows import Row
+from controller.rollout.standing import fold
 from controller.site import BadSite, Site
-from controller.standing import fold
 from environments import from_folder
 from environments.settings import apart
 from environments.settings import written as as_written

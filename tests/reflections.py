@@ -32,7 +32,7 @@ from controller.drift.running import Fleet, Running
 from controller.drift.stores import Collection, Database
 from controller.drift.traffic import Load
 from controller.drift.waiving import laid_on
-from controller.standing import Standing
+from controller.rollout.standing import Standing
 from infra.outputs import NodeOutput
 from tests.tales import release
 

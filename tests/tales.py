@@ -14,7 +14,9 @@ from dataclasses import dataclass, field, replace
 from functools import cache, wraps
 from typing import Any
 
-from controller import rows
+from controller.judge.samples import Cell, Counts, Sample
+from controller.judge.verdict import Terms, verdict
+from controller.judge.weighing import Judgement, look
 from controller.model import (
     AppRelease,
     Cause,
@@ -25,12 +27,10 @@ from controller.model import (
     Rollout,
     Verdict,
 )
-from controller.rows import GENESIS, Row, canonical, chain
-from controller.samples import Cell, Counts, Sample
-from controller.story import CANDIDATE, LAST_GOOD, SILENT, STARTING, STOPPING
-from controller.turning import back, enter
-from controller.verdict import Terms, verdict
-from controller.weighing import Judgement, look
+from controller.rollout import rows
+from controller.rollout.rows import GENESIS, Row, canonical, chain
+from controller.rollout.turning import back, enter
+from controller.stories.story import CANDIDATE, LAST_GOOD, SILENT, STARTING, STOPPING
 from environments import Budget
 
 T0_AT = 1795442534.0

@@ -14,14 +14,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from controller import assemble, replacing, rows
+from controller import assemble
 from controller.clock import BootClock
 from controller.commands.exits import DONE, NO, PERSON
 from controller.commands.orders import who
 from controller.errors import Refused, Trouble, Unreachable
-from controller.samples import Telemetry
+from controller.judge.samples import Telemetry
+from controller.rollout import replacing, rows
+from controller.rollout.standing import Standing, fold
 from controller.site import Site
-from controller.standing import Standing, fold
 from infra.outputs import REPLACE, NodeOutput
 
 LOOK_SECONDS, ASKED_SECONDS, SILENT_SECONDS = 0.3, 15.0, 6.0

@@ -14,16 +14,17 @@ import os
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from controller import assemble, rows
+from controller import assemble
 from controller.assemble import open_ledger
 from controller.commands.exits import DONE, NO
 from controller.errors import Trouble
 from controller.model import CLOSED, AppRelease, Cause, Phase, Rollout
-from controller.past import promoted
-from controller.rows import Row
+from controller.rollout import rows
+from controller.rollout.rows import Row
+from controller.rollout.standing import Standing, fold, named
 from controller.site import BadSite, Site
 from controller.sources.commits import NotNeeded
-from controller.standing import Standing, fold, named
+from controller.stories.past import promoted
 from environments import BadEnvironment
 from infra.outputs import BadOutputs
 

@@ -7,18 +7,18 @@ import json
 from datetime import UTC, datetime
 
 from controller import assemble
-from controller.branch import unreleasable
 from controller.commands import gate
 from controller.commands.exits import DONE, NO, PERSON
 from controller.errors import Refused, SetAside
 from controller.keys import commit_key
+from controller.loop.branch import unreleasable
 from controller.model import Release
-from controller.plan import Ground, Plan
-from controller.plan import plan as plan_next
+from controller.rollout.plan import Ground, Plan
+from controller.rollout.plan import plan as plan_next
+from controller.rollout.standing import Standing, fold
 from controller.site import Site
 from controller.sources.commits import NotNeeded
 from controller.sources.releases import owned_by
-from controller.standing import Standing, fold
 from environments import BadEnvironment, Environment
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from rich.console import Group, RenderableType
 
-from controller import rejudge, rows
 from controller.assemble import history as history_of
 from controller.assemble import is_led, open_ledger
 from controller.commands.exits import DONE, ERROR, NO, PERSON
@@ -19,13 +18,15 @@ from controller.faces import lists, records, words
 from controller.faces.report import report
 from controller.faces.terminal import ASCII, UNICODE, console
 from controller.faces.watch import FULL, PLAIN, Watch, exit_code, standing_still
-from controller.looks import looks
 from controller.model import Outcome
-from controller.overview import standstill, survey
-from controller.past import history as past_of
-from controller.rows import Row
+from controller.rollout import rows
+from controller.rollout.rows import Row
 from controller.site import Site
-from controller.telling import newest, tell
+from controller.stories import rejudge
+from controller.stories.looks import looks
+from controller.stories.overview import standstill, survey
+from controller.stories.past import history as past_of
+from controller.stories.telling import newest, tell
 
 
 def status(args: argparse.Namespace, site: Site) -> int:

@@ -14,7 +14,7 @@ from controller.commands.ending import wind_up
 from controller.commands.exits import DONE, ERROR
 from controller.errors import Trouble
 from controller.ledgers.sqlite import Leadership
-from controller.loop import EnvironmentLoop
+from controller.loop.loop import EnvironmentLoop
 from controller.notifiers.log import LogNotifier
 from controller.site import Site
 from controller.sources.webhook import Webhook

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from controller.model import Lane
-from controller.story import CANDIDATE, LAST_GOOD, SILENT, STARTING, STOPPING
+from controller.stories.story import CANDIDATE, LAST_GOOD, SILENT, STARTING, STOPPING
 from infra.outputs import NodeOutput, Outputs
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from controller import rows
 from controller.assemble import open_ledger
 from controller.model import Rollout
-from controller.rows import Row
+from controller.rollout import rows
+from controller.rollout.rows import Row
+from controller.rollout.standing import Standing, fold
 from controller.site import Site
-from controller.standing import Standing, fold
-from controller.story import Story
-from controller.telling import tell
+from controller.stories.story import Story
+from controller.stories.telling import tell
 
 
 class Chronicle:

@@ -14,7 +14,7 @@ from controller.demo.stage import Broken, Stage, Unmet
 from controller.faces.alone import Alone
 from controller.keys import revert_key
 from controller.model import Lane, Phase, Rollout
-from controller.plan import BLIND_TRIES
+from controller.rollout.plan import BLIND_TRIES
 
 PATIENCE = 90.0
 """Seconds for what has no promise of its own: starting everything, copying bits on a busy machine."""

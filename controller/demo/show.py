@@ -26,7 +26,7 @@ from controller.faces.alone import Alone
 from controller.faces.cases import ROWS, DemoColumn, DemoTable
 from controller.faces.demo import COMING, DONE, FAILED, NOW, Counters, DemoStep, Ending
 from controller.faces.terminal import console
-from controller.story import Story
+from controller.stories.story import Story
 from environments import from_folder
 
 EXPECTED = 200.0

@@ -13,7 +13,7 @@ from controller.demo.chronicle import Chronicle
 from controller.demo.world import ENVIRONMENTS, World
 from controller.faces.alone import Alone
 from controller.model import Rollout
-from controller.story import Story
+from controller.stories.story import Story
 from infra.local.places import Places
 
 T = TypeVar("T")

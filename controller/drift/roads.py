@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from controller import rows
 from controller.drift.finding import Difference, Finding, Kind, Remedy, Severity, State, Stop
 from controller.model import Phase
-from controller.rows import Row
+from controller.rollout import rows
+from controller.rollout.rows import Row
 
 LAST = 12
 """How many of an environment's last promotions are held against the road before it."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from controller.drift.finding import ABSENT, Difference, Finding, Kind, Remedy, Severity, State, counted, unseen
 from controller.drift.resources import listed
-from controller.standing import Standing
+from controller.rollout.standing import Standing
 from infra.outputs import NodeOutput
 
 

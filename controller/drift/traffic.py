@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from controller import rows
 from controller.drift.finding import Cause, Difference, Finding, Kind, Remedy, Severity, State
 from controller.drift.resources import listed
-from controller.rows import Row
+from controller.rollout import rows
+from controller.rollout.rows import Row
 
 LEAST = 20
 """Fewer requests than these on a path say nothing about what users do."""

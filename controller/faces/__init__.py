@@ -1,1 +1,1 @@
-"""What people see. Each face renders values of ``controller.story`` and works nothing out itself."""
+"""What people see. Each face renders values of ``controller.stories.story`` and works nothing out itself."""

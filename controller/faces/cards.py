@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from html import escape
 
-from controller.advice import again, waits_for_person
 from controller.faces import words
 from controller.faces.page import OUTCOME_KIND, badge, command
 from controller.model import CLOSED, Outcome, Phase
-from controller.story import Judged, Moment, Past, Story
+from controller.stories.advice import again, waits_for_person
+from controller.stories.story import Judged, Moment, Past, Story
 
 EXPLAINED = (
     "Evidence is how many times likelier these counts are if the candidate is worse than if it is not. Looking at it "

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from controller.faces import words
 from controller.faces.terminal import Glyphs
-from controller.story import Story
+from controller.stories.story import Story
 
 ROWS = {
     "seen_s": "commit seen",

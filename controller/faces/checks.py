@@ -11,7 +11,7 @@ from controller.faces import words
 from controller.faces.layout import columns
 from controller.faces.terminal import Bar, Glyphs, heading, position, sparkline
 from controller.model import Outcome
-from controller.story import SUSPICIOUS, Judged, Story
+from controller.stories.story import SUSPICIOUS, Judged, Story
 
 
 def check_rows(story: Story, g: Glyphs) -> Iterator[tuple[RenderableType, ...]]:

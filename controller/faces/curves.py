@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from controller.faces import words
 from controller.faces.svg import LEFT, RIGHT, WIDTH, Axis, across, apart, label, stairs
-from controller.story import SUSPICIOUS, Story, Tick
+from controller.stories.story import SUSPICIOUS, Story, Tick
 
 HIGH = 140.0
 HIGHEST = 1e9

@@ -22,7 +22,7 @@ from controller.faces.layout import columns
 from controller.faces.little import little
 from controller.faces.page import badge
 from controller.faces.terminal import UNICODE, Glyphs, Prose, plain_ascii, shown
-from controller.story import CANDIDATE, Story
+from controller.stories.story import CANDIDATE, Story
 
 DONE, NOW, COMING, FAILED = "done", "running", "coming", "failed"
 

@@ -10,17 +10,17 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from controller.advice import hexadecimal
 from controller.faces import screen, words
 from controller.faces.checks import check_rows, evidence_of
 from controller.faces.terminal import UNICODE, Glyphs, Prose, heading, shown
-from controller.looks import Look
+from controller.judge.verdict import count
 from controller.model import Outcome, Phase
-from controller.rejudge import Judged
-from controller.remedies import BECAUSE
-from controller.standing import Quarantined
-from controller.story import CANDIDATE, LAST_GOOD, Overview, Past, Story
-from controller.verdict import count
+from controller.rollout.standing import Quarantined
+from controller.stories.advice import hexadecimal
+from controller.stories.looks import Look
+from controller.stories.rejudge import Judged
+from controller.stories.remedies import BECAUSE
+from controller.stories.story import CANDIDATE, LAST_GOOD, Overview, Past, Story
 
 OUTCOME_STYLE = {
     Phase.PROMOTED: "fine",

@@ -13,7 +13,7 @@ from rich.text import Text
 from controller.faces import screen, words
 from controller.faces.layout import columns
 from controller.faces.terminal import NODE_STYLE, Bar, Few, Glyphs, Prose, position
-from controller.story import SUSPICIOUS, Story
+from controller.stories.story import SUSPICIOUS, Story
 
 MANY = 24
 """More nodes than this are counted instead of drawn, a sign each."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from controller.faces.svg import LETTER, WIDTH, Axis, label
-from controller.story import Story
+from controller.stories.story import Story
 
 
 @dataclass(frozen=True, slots=True)

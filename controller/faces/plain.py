@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from controller.faces import words
 from controller.faces.terminal import UNICODE, Glyphs, plain_ascii
-from controller.story import Moment, Story
+from controller.stories.story import Moment, Story
 
 
 def lines(story: Story, after: int = 0, g: Glyphs = UNICODE) -> Iterator[str]:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from controller.model import AppRelease, Arm, Lane, Order
-from controller.standing import Quarantined
-from controller.story import Figures, Judged, Overview, Past, Story, Tick
+from controller.rollout.standing import Quarantined
+from controller.stories.story import Figures, Judged, Overview, Past, Story, Tick
 
 ROLLOUT, STATUS, HISTORY = "turnabout/rollout/1", "turnabout/status/1", "turnabout/history/1"
 MOST = 1e12

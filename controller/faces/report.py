@@ -13,7 +13,7 @@ from html import escape
 from controller.faces import timeline, words
 from controller.faces.cards import evidence_card, git_card, now_card, record_card
 from controller.faces.page import asset, bar, page, phase_badge
-from controller.story import COMING, NOBODYS, OVER, RUNNING, UNUSED, WITHIN, Spent, Story
+from controller.stories.story import COMING, NOBODYS, OVER, RUNNING, UNUSED, WITHIN, Spent, Story
 
 
 def report(story: Story) -> str:

@@ -30,7 +30,7 @@ from controller.faces.terminal import (
     shown,
 )
 from controller.model import Lane, Phase
-from controller.story import (
+from controller.stories.story import (
     CANDIDATE,
     LAST_GOOD,
     NOBODYS,

@@ -12,7 +12,7 @@ from controller.faces import words
 from controller.faces.layout import columns
 from controller.faces.screen import badge, harm, looks_of, node_counts
 from controller.faces.terminal import UNICODE, Bar, Few, Glyphs, Prose, position, shown
-from controller.story import CANDIDATE, SUSPICIOUS, Story
+from controller.stories.story import CANDIDATE, SUSPICIOUS, Story
 
 ROWS = 9
 

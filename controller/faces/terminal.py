@@ -24,7 +24,7 @@ from rich.text import Text
 from rich.theme import Theme
 
 from controller.model import Phase
-from controller.story import CANDIDATE, EMPTY, LAST_GOOD, SILENT, STARTING, STOPPING, UNSEEN
+from controller.stories.story import CANDIDATE, EMPTY, LAST_GOOD, SILENT, STARTING, STOPPING, UNSEEN
 
 WIDTH = 100
 

@@ -13,7 +13,7 @@ from controller.faces.curves import HIGH, evidence_row, judged
 from controller.faces.marks import lines, moments_row
 from controller.faces.svg import LEFT, RIGHT, WIDTH, Axis, across, label, rect, stairs
 from controller.model import Phase
-from controller.story import CANDIDATE, EMPTY, LAST_GOOD, SILENT, STARTING, STOPPING, UNSEEN, Span, Story
+from controller.stories.story import CANDIDATE, EMPTY, LAST_GOOD, SILENT, STARTING, STOPPING, UNSEEN, Span, Story
 
 PATTERNS = """<svg width="0" height="0" style="position:absolute" aria-hidden="true"><defs>
 <pattern id="starting" width="6" height="6" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">

@@ -20,10 +20,10 @@ from rich.text import Text
 from controller.faces import plain, screen, small, words
 from controller.faces.terminal import ASCII, UNICODE, Glyphs, shown
 from controller.model import Phase
-from controller.overview import standstill
-from controller.rows import Row
-from controller.story import Standstill, Story
-from controller.telling import newest, tell
+from controller.rollout.rows import Row
+from controller.stories.overview import standstill
+from controller.stories.story import Standstill, Story
+from controller.stories.telling import newest, tell
 
 DONE, NO, PERSON, INTERRUPTED, FAILED = 0, 2, 3, 130, 1
 """Exit codes: promoted; taken back; a person is needed; Ctrl-C; it took longer than was asked for."""

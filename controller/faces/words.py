@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from controller.judge.verdict import count, percent, rate
 from controller.model import Outcome, Phase
-from controller.story import LAST_GOOD, Judged, Standstill, Story
-from controller.verdict import count, percent, rate
+from controller.stories.story import LAST_GOOD, Judged, Standstill, Story
 
 PROOF = 99_999.0
 """Beyond this a larger number tells nobody anything."""

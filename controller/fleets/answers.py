@@ -14,8 +14,8 @@ from math import inf, isfinite
 from typing import Any
 
 from controller.errors import Unreachable
+from controller.judge.samples import Counts, Telemetry, plus
 from controller.model import AppView, NodeView, Promise
-from controller.samples import Counts, Telemetry, plus
 
 NONSENSE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 """What reading an answer raises that is not of the agreed form."""

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from controller.errors import Refused, Unreachable
 from controller.fleets import answers, pull
+from controller.judge.samples import Telemetry
 from controller.model import Action, Activate, Confirm, NodeView, Return, Revert, Stage, Traffic
 from controller.ports import Clock, Transport
-from controller.samples import Telemetry
 from infra.outputs import NodeOutput, Outputs
 
 OBSERVE_SECONDS, COMMAND_SECONDS, STAGE_SECONDS, PROBE_SECONDS, INSPECT_SECONDS = 2.0, 5.0, 120.0, 8.0, 20.0

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from controller.errors import Conflict, Unreachable
-from controller.rows import GENESIS, Body, Row, canonical, chain
+from controller.rollout.rows import GENESIS, Body, Row, canonical, chain
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS rows (

@@ -6,8 +6,9 @@ tried again is no false revert, but it is counted: somebody waited for it.
 
 from __future__ import annotations
 
-from controller import rejudge, rows
 from controller.model import Cause, Outcome, Phase, Rollout
+from controller.rollout import rows
+from controller.stories import rejudge
 from tests.bench import changes
 from tests.bench.mechanics import page_size
 from tests.bench.progress import say

@@ -10,11 +10,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from controller.evidence import Evidence, events_needed
+from controller.judge.evidence import Evidence, events_needed
+from controller.judge.samples import Sample, arms
+from controller.judge.verdict import Terms, verdict
+from controller.judge.weighing import Judgement, look
 from controller.model import AppRelease, Arm, Check, Lane, Outcome
-from controller.samples import Sample, arms
-from controller.verdict import Terms, verdict
-from controller.weighing import Judgement, look
 
 ALPHA = 0.01
 CHECKS = {

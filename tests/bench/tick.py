@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterator
 from random import Random
 
+from controller.judge.samples import Cell, Counts, Sample
+from controller.judge.verdict import Terms, verdict
+from controller.judge.weighing import Judgement, look
 from controller.model import Check, Lane
-from controller.samples import Cell, Counts, Sample
-from controller.verdict import Terms, verdict
-from controller.weighing import Judgement, look
 from tests.bench.judges import release
 
 NODES, ZONES, LOOKS = 200, 10, 60

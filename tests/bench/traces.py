@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterator
 from random import Random
 
+from controller.judge.samples import Cell, Counts, Sample
 from controller.node.counting import Row
-from controller.samples import Cell, Counts, Sample
 from tests.bench.traffic import Spells, Traffic
 
 SECONDS = 60

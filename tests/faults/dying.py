@@ -10,9 +10,10 @@ import os
 import signal
 import sys
 
-from controller import assemble, cli, rows
+from controller import assemble, cli
 from controller.ledgers.sqlite import SqliteLedger
-from controller.rows import Body, Row
+from controller.rollout import rows
+from controller.rollout.rows import Body, Row
 
 SAYS = {rows.ROLLOUT: "event", rows.MOMENT: "moment", rows.GIT: "did"}
 

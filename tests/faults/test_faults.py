@@ -20,13 +20,13 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from controller import rows
 from controller.clock import BootClock
 from controller.errors import Unreachable
-from controller.loop import Parts
+from controller.loop.loop import Parts
 from controller.model import Phase
 from controller.ports import Ledger
-from controller.rows import Body, Row
+from controller.rollout import rows
+from controller.rollout.rows import Body, Row
 from environments import Environment
 from tests.faults.breaking import children, no_room, supervisor
 from tests.faults.ends import base, boottime, candidate, ends, first_promoted, git_agrees, pending_because

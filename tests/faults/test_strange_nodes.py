@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from controller.fleets.nodes import NodeFleet
-from controller.loop import Parts
+from controller.loop.loop import Parts
 from controller.model import Phase
 from controller.ports import Ran, Transport
 from environments import Environment

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from controller import rows
 from controller.assemble import history, repository
 from controller.commands import gate
 from controller.drift.finding import Severity, State
+from controller.rollout import rows
 from controller.site import Site, load_site
 from tests import reflections
 from tests.integration.repository import git

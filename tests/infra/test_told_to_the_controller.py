@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from controller.replacing import commands
+from controller.rollout.replacing import commands
 from environments import from_folder
 from infra.local import layout
 from infra.outputs import Outputs, from_json

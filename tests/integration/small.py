@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from controller import assemble, rows
+from controller import assemble
 from controller.demo.chronicle import Chronicle
 from controller.keys import build_key
-from controller.loop import EnvironmentLoop, Parts
+from controller.loop.loop import EnvironmentLoop, Parts
 from controller.model import Phase, Rollout
 from controller.node.pack import pack
+from controller.rollout import rows
 from controller.site import Site, load_site
 from environments import Environment, from_folder
 from infra.local.apart.machines import Apart

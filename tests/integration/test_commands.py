@@ -21,8 +21,9 @@ from pathlib import Path
 
 import pytest
 
-from controller import cli, rows
+from controller import cli
 from controller.ledgers.sqlite import Leadership, SqliteLedger, leader
+from controller.rollout import rows
 from tests.tales import TALES
 
 Command = Callable[..., tuple[int, str]]

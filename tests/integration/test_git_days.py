@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from controller import rows
 from controller.model import Phase, Rollout
+from controller.rollout import rows
 from infra.local.servers import ServerMissing, find_git_daemon, find_haproxy
 from tests.integration import toy
 from tests.integration.small import SIDE, TOY, Place, begin, discard, git, wait

@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from controller.debts import Debt, Debts
 from controller.errors import Refused, SetAside, Trouble, Unreachable
+from controller.loop.debts import Debt, Debts
 from controller.model import Cause, Phase, Rollout
+from controller.rollout.standing import Standing
 from controller.sources.commits import NotNeeded, Promoted, Reverted
-from controller.standing import Standing
 from tests.integration.crowd import Gate
 from tests.integration.repository import World, git, reversal
 from tests.unit.scene import rollout

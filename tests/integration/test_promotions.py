@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from controller import assemble, rows
+from controller import assemble
 from controller.artifacts.store import ArtifactStore
 from controller.cli import main
 from controller.errors import Conflict, Refused
 from controller.keys import CommitKey, build_key, commit_key, revert_key
 from controller.model import Phase
-from controller.rows import ROLLOUTS, written
+from controller.rollout import rows
+from controller.rollout.rows import ROLLOUTS, written
 from controller.site import load_site
 from controller.sources.commits import NotNeeded, Promoted, Reversal, Suspect
 from controller.sources.git import GitSource

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from controller import rows
 from controller.assemble import open_ledger
+from controller.rollout import rows
 from controller.site import load_site
 from infra.local.platform import Platform
 from tests.integration.test_local_platform import HERE, environments, eventually, latest, platform, run, traffic

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from controller import rows
 from controller.model import CLOSED, Cause, Phase, Rollout
 from controller.node import promises as program
-from controller.rows import Row
+from controller.rollout import rows
+from controller.rollout.rows import Row
 from tests.model.world import World
 
 

@@ -10,10 +10,8 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from controller import decide as deciding
-from controller import plan as planning
-from controller import rows
 from controller.errors import Conflict, Unreachable
+from controller.loop.record import Record
 from controller.model import (
     IN_FLIGHT,
     Action,
@@ -28,7 +26,9 @@ from controller.model import (
     Traffic,
     Verdict,
 )
-from controller.record import Record
+from controller.rollout import decide as deciding
+from controller.rollout import plan as planning
+from controller.rollout import rows
 from tests.model.ledgers import Link
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from controller import rows
 from controller.errors import Conflict, Unreachable
 from controller.ledgers.sqlite import Spool
 from controller.ports import Ledger
-from controller.rows import Body, Row
+from controller.rollout import rows
+from controller.rollout.rows import Body, Row
 
 
 class MemoryLedger:

@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from controller import asking, decide, plan, record, rows, steps, turning
 from controller.errors import Unreachable
+from controller.loop import record
 from controller.model import Action, AppView, Confirm, Lane, NodeView, Observation, Outcome, Phase, Rollout
 from controller.node import promises as program
 from controller.node.errors import Refused
 from controller.node.promises import AppState, Command, Facts
-from controller.standing import fold
+from controller.rollout import asking, decide, plan, rows, steps, turning
+from controller.rollout.standing import fold
 from tests.model.ledgers import MemoryLedger
 
 Patch = Callable[[pytest.MonkeyPatch], None]

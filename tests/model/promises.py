@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 
 from controller.model import CLOSED, IN_FLIGHT, Phase, Rollout
-from controller.standing import fold
+from controller.rollout.standing import fold
 from tests.model.chronicle import Before, Chronicle
 from tests.model.world import BUDGET, SILENCE, World
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from controller.model import Phase
-from controller.standing import fold
+from controller.rollout.standing import fold
 from tests.model import events
 from tests.model.chronicle import Chronicle, before
 from tests.model.events import Event, happen

@@ -10,9 +10,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from controller import rows
 from controller.model import Action, AppRelease, Lane, Phase, Release, Rollout
 from controller.node import promises as program
+from controller.rollout import rows
 from environments import Budget, Environment, Fleet, Judge
 from tests.model.ledgers import Link, MemoryLedger, MemorySpool
 from tests.model.nodes import Node

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from controller.decide import decide
 from controller.model import (
     Action,
     AppRelease,
@@ -26,6 +25,7 @@ from controller.model import (
     Rollout,
     Verdict,
 )
+from controller.rollout.decide import decide
 from environments import Budget
 
 BUDGET = Budget(deploy=60.0, watch=60.0, revert=60.0, margin=5.0)

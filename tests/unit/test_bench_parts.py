@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from controller.samples import Counts, plus
+from controller.judge.samples import Counts, plus
 from tests.bench import changes, pictures
 from tests.bench.judges import higher, lane, mann_whitney, ours, series, threshold
 from tests.bench.result import Line, Part, high, write

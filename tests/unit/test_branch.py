@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from controller.branch import PATIENCE, REFUSED_AGAIN, Branch
 from controller.errors import Refused, Unreachable
+from controller.loop.branch import PATIENCE, REFUSED_AGAIN, Branch
 from controller.model import Release
 from controller.ports import Artifacts, Source
-from controller.rows import BLOCKED, Body
-from controller.standing import Standing, advance
+from controller.rollout.rows import BLOCKED, Body
+from controller.rollout.standing import Standing, advance
 from environments import BadEnvironment, Environment, Problem, load
 from tests.unit.test_environments import FILES
 from tests.unit.test_standing import Ledger

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from controller import creep
-from controller.creep import SETTLES, WINDOW, Held
+from controller.judge import creep
+from controller.judge.creep import SETTLES, WINDOW, Held
+from controller.judge.samples import Sample, held
+from controller.judge.verdict import Terms, verdict
+from controller.judge.weighing import Judgement, look
 from controller.model import Check, Lane, Outcome, Verdict
-from controller.samples import Sample, held
-from controller.verdict import Terms, verdict
-from controller.weighing import Judgement, look
 from tests.unit.scene import L, X, lane
 from tests.unit.test_samples import telemetry
 

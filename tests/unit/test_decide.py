@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from controller.decide import SETTLE_ATTEMPTS, decide, reconciled, take_over
 from controller.model import (
     Activate,
     AppView,
@@ -21,6 +20,7 @@ from controller.model import (
     Stage,
     Traffic,
 )
+from controller.rollout.decide import SETTLE_ATTEMPTS, decide, reconciled, take_over
 from tests.unit.scene import (
     BUDGET,
     NOW,

@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 from controller.faces import cases, demo
 from controller.faces.alone import Alone
 from controller.faces.terminal import STYLES, UNICODE
-from controller.telling import tell
+from controller.stories.telling import tell
 from tests import tales
 
 STEPS = (

@@ -20,10 +20,10 @@ from controller.demo.outcomes import LATE, gone_in_time, tries
 from controller.demo.show import Show
 from controller.demo.stage import Broken, Stage, Unmet
 from controller.demo.world import ENVIRONMENTS, HERE, TRAFFIC
-from controller.evidence import Evidence, sees_from
 from controller.faces.demo import Ending
+from controller.judge.evidence import Evidence, sees_from
+from controller.judge.weighing import WARM_UP
 from controller.model import Arm, Phase
-from controller.weighing import WARM_UP
 from environments import from_folder
 from tests import tales
 

@@ -108,7 +108,7 @@ def test_every_verb_of_the_node_program_is_explained() -> None:
 
 
 def test_every_kind_of_ledger_row_is_explained() -> None:
-    kinds = re.findall(r'^[A-Z]+ = "([a-z]+)"$', told("controller/rows.py"), re.MULTILINE)
+    kinds = re.findall(r'^[A-Z]+ = "([a-z]+)"$', told("controller/rollout/rows.py"), re.MULTILINE)
     page = told("docs/ledger.md")
     assert len(kinds) > 5
     assert [kind for kind in kinds if f"| `{kind}` |" not in page] == []

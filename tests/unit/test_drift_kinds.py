@@ -14,7 +14,7 @@ from controller.drift.roads import Road
 from controller.drift.running import Fleet, Running, Silent
 from controller.drift.stores import Collection, Database
 from controller.drift.traffic import Load
-from controller.standing import Standing, fold
+from controller.rollout.standing import Standing, fold
 from infra.outputs import NodeOutput
 from tests.tales import TALES, release
 

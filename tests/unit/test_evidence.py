@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from controller.evidence import (
+from controller.judge.evidence import (
     CHANGES,
     FEWER,
     LATE,

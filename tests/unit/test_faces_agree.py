@@ -14,8 +14,8 @@ from controller.faces import cases, lists, plain, report, screen, small, words
 from controller.faces.records import story_json
 from controller.faces.terminal import STYLES, UNICODE
 from controller.model import Arm, OnPath
-from controller.story import Story
-from controller.telling import tell
+from controller.stories.story import Story
+from controller.stories.telling import tell
 from tests import tales
 from tests.tales import READ
 

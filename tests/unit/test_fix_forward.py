@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from controller.judge.samples import Cell, Counts, Sample
+from controller.judge.verdict import Terms, verdict
+from controller.judge.weighing import Judgement, look
 from controller.model import AppRelease, Check, Lane, Outcome, Verdict
-from controller.samples import Cell, Counts, Sample
-from controller.verdict import Terms, verdict
-from controller.weighing import Judgement, look
 
 ERRORS = Check("errors", "share", paths=("/items/*",), smallest_harm=0.02)
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from controller import rows
 from controller.faces.drift_records import report_json
 from controller.faces.records import history_json, overview_json, story_json
-from controller.overview import survey
-from controller.past import history
-from controller.telling import tell
+from controller.rollout import rows
+from controller.stories.overview import survey
+from controller.stories.past import history
+from controller.stories.telling import tell
 from tests import reflections, tales
 
 PAGE = (Path(__file__).parents[2] / "docs" / "json.md").read_text()

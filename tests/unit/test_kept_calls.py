@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from controller.looking import Looking
+from controller.judge.samples import Telemetry
+from controller.loop.looking import Looking
 from controller.model import NodeView, Phase
-from controller.samples import Telemetry
 from tests.unit.scene import NOW, rollout
 
 UTC = 1_795_000_000.0

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from controller import rows
 from controller.errors import Conflict, Unreachable
 from controller.ledgers.sqlite import Leadership, SqliteLedger
 from controller.ports import Ledger
+from controller.rollout import rows
 from tests.model.ledgers import MemoryLedger
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from controller.looking import Looking
+from controller.judge.samples import Telemetry
+from controller.loop.looking import Looking
 from controller.model import NodeView, Phase
-from controller.samples import Telemetry
 from tests.unit.scene import NOW, on_base, on_candidate, rollout
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from controller.judge.samples import Counts, Sample, Telemetry, pace, sample, slow_above
+from controller.judge.weighing import Judgement, look
 from controller.model import AppRelease, AppView, Check, Lane, NodeView
-from controller.samples import Counts, Sample, Telemetry, pace, sample, slow_above
-from controller.weighing import Judgement, look
 
 SILENCE = Check("silence", "missing_events", events="committed", per="connected_seconds")
 PROOF = 100.0

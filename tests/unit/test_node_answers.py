@@ -9,7 +9,7 @@ import pytest
 
 from controller.errors import Unreachable
 from controller.fleets import answers
-from controller.looking import Looking
+from controller.loop.looking import Looking
 
 Json = dict[str, Any]
 APP: Json = {

@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 
 from controller.errors import Unreachable
+from controller.judge.outside import SETTLES
+from controller.judge.samples import Answer, Sample
+from controller.judge.verdict import Terms, verdict
+from controller.judge.weighing import Judgement, look
+from controller.loop.querying import EVERY, Querying, queries
 from controller.model import Arm, Check, Lane, Outcome, Verdict
-from controller.outside import SETTLES
-from controller.querying import EVERY, Querying, queries
-from controller.samples import Answer, Sample
-from controller.verdict import Terms, verdict
-from controller.weighing import Judgement, look
 from environments import Judge
 from tests.unit.scene import lane, rollout
 

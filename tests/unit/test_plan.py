@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from controller.model import AppRelease, Cause, Check, Order, Phase, Release
-from controller.plan import Ground, Plan, plan
-from controller.standing import Incident, Quarantined, Standing
+from controller.rollout.plan import Ground, Plan, plan
+from controller.rollout.standing import Incident, Quarantined, Standing
 from environments import Environment, Fleet, Judge
 from tests.unit.scene import BUDGET, NOW, L, X, release, rollout
 

@@ -6,10 +6,10 @@ from concurrent.futures import Executor
 from typing import cast
 
 from controller.errors import Refused, Trouble, Unreachable
+from controller.loop.publishing import Publishing
 from controller.model import AppRelease, Cause, Phase
 from controller.ports import Clock
-from controller.publishing import Publishing
-from controller.standing import Standing, fold
+from controller.rollout.standing import Standing, fold
 from tests.unit.scene import L, X, lane, release, rollout
 from tests.unit.test_standing import Ledger
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from controller.evidence import Evidence, sees_from
-from controller.helping import Helping
+from controller.judge.evidence import Evidence, sees_from
+from controller.judge.quiet import Bounds, Helped, helped
+from controller.judge.weighing import Judgement
+from controller.loop.helping import Helping
 from controller.model import Arm, Check, Phase
-from controller.quiet import Bounds, Helped, helped
-from controller.weighing import Judgement
 from environments import Fleet
 from tests.unit.scene import NOW, lane, rollout
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from controller import rows
 from controller.errors import Conflict, Unreachable
 from controller.ledgers.sqlite import Spool, SqliteLedger
+from controller.loop.record import Record
 from controller.model import Cause, Phase
-from controller.record import Record
-from controller.standing import fold
+from controller.rollout import rows
+from controller.rollout.standing import fold
 from tests.model.ledgers import Link
 from tests.unit.scene import X, rollout
 

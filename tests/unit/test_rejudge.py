@@ -8,14 +8,14 @@ from dataclasses import replace
 
 import pytest
 
-from controller import rows
 from controller.errors import Refused
+from controller.judge.samples import Sample
+from controller.judge.verdict import Terms, verdict
+from controller.judge.weighing import Judgement, look
 from controller.model import Check, Lane, Outcome, Phase, Rollout, Verdict
-from controller.rejudge import JUDGES, looks
-from controller.rows import Row, canonical
-from controller.samples import Sample
-from controller.verdict import Terms, verdict
-from controller.weighing import Judgement, look
+from controller.rollout import rows
+from controller.rollout.rows import Row, canonical
+from controller.stories.rejudge import JUDGES, looks
 from tests.unit.scene import NOW, lane, rollout
 from tests.unit.test_creep import NODES, creeping, leak, level, watch
 from tests.unit.test_outside import FAILED, LAG, counters, lags, on

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from controller import replacing
+from controller.judge.samples import Telemetry
 from controller.model import AppView, NodeView, Promise
-from controller.samples import Telemetry
+from controller.rollout import replacing
 from infra.outputs import NodeOutput, Outputs
 
 GOOD = "sha256:" + "a" * 64

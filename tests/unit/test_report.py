@@ -9,8 +9,8 @@ from html.parser import HTMLParser
 import pytest
 
 from controller.faces import cases, demo, report
-from controller.story import Story
-from controller.telling import tell
+from controller.stories.story import Story
+from controller.stories.telling import tell
 from tests import tales
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}

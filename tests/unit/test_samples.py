@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from controller.model import AppView, Arm, Check, Lane, NodeView
-from controller.samples import (
+from controller.judge.samples import (
     Cell,
     Counts,
     Sample,
@@ -21,6 +20,7 @@ from controller.samples import (
     sample,
     slow_above,
 )
+from controller.model import AppView, Arm, Check, Lane, NodeView
 from tests.unit.scene import NOW, L, X, lane
 
 EDGES = (1.0, 10.0, 100.0)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from controller import rows
 from controller.model import Cause, Phase, Rollout
-from controller.rows import Row
-from controller.standing import Incident, Standing, fold, named
+from controller.rollout import rows
+from controller.rollout.rows import Row
+from controller.rollout.standing import Incident, Standing, fold, named
 from tests.unit.scene import NOW, L, X, lane, release, rollout
 
 

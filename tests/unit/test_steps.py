@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from controller import steps
 from controller.model import (
     Activate,
     AppView,
@@ -20,6 +19,7 @@ from controller.model import (
     Stage,
     Traffic,
 )
+from controller.rollout import steps
 from tests.unit.scene import (
     BUDGET,
     NOW,

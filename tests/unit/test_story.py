@@ -9,10 +9,10 @@ import pytest
 
 from controller.errors import Refused
 from controller.model import Cause, Phase
-from controller.overview import survey
-from controller.rows import ROLLOUTS, Row, written
-from controller.story import LAST_GOOD, NOBODYS, OVER, SILENT, UNUSED, WITHIN, Story
-from controller.telling import newest, tell
+from controller.rollout.rows import ROLLOUTS, Row, written
+from controller.stories.overview import survey
+from controller.stories.story import LAST_GOOD, NOBODYS, OVER, SILENT, UNUSED, WITHIN, Story
+from controller.stories.telling import newest, tell
 from tests import tales
 
 

@@ -13,12 +13,12 @@ from rich.console import Console, RenderableType
 
 from controller.faces import cases, demo, lists, plain, screen, small, watch, words
 from controller.faces.terminal import ASCII, STYLES, UNICODE, Few, Prose, plain_ascii, position, sparkline
-from controller.looks import looks
-from controller.overview import survey
-from controller.past import history
-from controller.rows import Row
-from controller.story import Story
-from controller.telling import tell
+from controller.rollout.rows import Row
+from controller.stories.looks import looks
+from controller.stories.overview import survey
+from controller.stories.past import history
+from controller.stories.story import Story
+from controller.stories.telling import tell
 from tests import tales
 
 EVERY_SECOND = (-1.0, 0.5, 1.7, 5.0, 14.5, 19.0, 200.0)

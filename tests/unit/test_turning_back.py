@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from controller.decide import decide
 from controller.model import (
     BASE_WEIGHT,
     AppRelease,
@@ -19,7 +18,8 @@ from controller.model import (
     Rollout,
     Traffic,
 )
-from controller.steps import ENDING_PATIENCE
+from controller.rollout.decide import decide
+from controller.rollout.steps import ENDING_PATIENCE
 from environments import Budget
 
 NOW = 100.0

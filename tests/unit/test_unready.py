@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from controller.decide import decide
 from controller.model import (
     BASE_WEIGHT,
     AppRelease,
@@ -20,8 +19,9 @@ from controller.model import (
     Revert,
     Rollout,
 )
-from controller.plan import held
-from controller.standing import Standing, closed
+from controller.rollout.decide import decide
+from controller.rollout.plan import held
+from controller.rollout.standing import Standing, closed
 from environments import Budget
 
 NOW = 100.0

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from controller.judge.samples import Cell, Counts, Sample
+from controller.judge.verdict import Terms, verdict
+from controller.judge.weighing import STALL_CAP, WARM_UP, Judgement, law_residue, look
 from controller.model import Arm, Check, Lane, OnPath, Outcome, Verdict
-from controller.samples import Cell, Counts, Sample
-from controller.verdict import Terms, verdict
-from controller.weighing import STALL_CAP, WARM_UP, Judgement, law_residue, look
 from tests.unit.scene import lane
 
 ERRORS = Check("errors", "share", smallest_harm=0.05)

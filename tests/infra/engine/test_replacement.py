@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from controller.replacing import commands
+from controller.rollout.replacing import commands
 from infra.outputs import NodeOutput, Outputs, from_json
 
 if TYPE_CHECKING:

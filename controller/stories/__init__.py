@@ -1,0 +1,1 @@
+"""Rollouts as people read them: values worked out once, behind every face. Pure; draws nothing."""
