@@ -16,9 +16,8 @@ from controller.ledgers.sqlite import Spool, SqliteLedger, leader
 from controller.loop.branch import unreleasable
 from controller.loop.loop import EnvironmentLoop, Parts
 from controller.model import Release
-from controller.ports import Clock, Notifier, Transport
+from controller.ports import Clock, Notifier, Shelf, Transport
 from controller.rollout.rows import Row
-from controller.rollout.standing import Standing, fold
 from controller.site import Site
 from controller.sources.git import GitSource
 from controller.sources.releases import FOLDER, Releases
@@ -111,6 +110,17 @@ def run_command(outputs: Outputs) -> Transport:
     return SsmTransport(outputs, systems, Bucket(objects, outputs.artifacts))
 
 
+def shelf(outputs: Outputs, artifacts: ArtifactStore) -> Shelf | None:
+    """Where new nodes look for what is promoted; None where the platform has no such place. Raises Refused."""
+    if not (outputs.releases and outputs.artifacts):
+        return None
+    systems, objects = aws.client("ssm", outputs.region), aws.client("s3", outputs.region)
+    from controller.artifacts.bucket import Bucket
+    from controller.artifacts.shelf import CloudShelf
+
+    return CloudShelf(outputs, systems, Bucket(objects, outputs.artifacts), artifacts)
+
+
 def fleet(site: Site, name: str) -> NodeFleet:
     """The nodes of one environment, for who acts on them beside its loop. Raises BadSite, BadOutputs, Refused."""
     outputs = site.outputs(name)
@@ -145,4 +155,5 @@ def put_together(site: Site, name: str, parts: Shared, notifier: Notifier, pool:
         pool=pool,
         nodes=tuple(node.name for node in outputs.nodes),
         backends={node.app: node.backends for node in outputs.nodes},
+        shelf=shelf(outputs, parts.artifacts),
     )

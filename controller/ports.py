@@ -91,6 +91,20 @@ class Artifacts(Protocol):
         ...
 
 
+class Shelf(Protocol):
+    """Where a node that is new finds what is promoted, before it runs for the first time."""
+
+    apps: tuple[str, ...]
+    """The applications whose new nodes look there."""
+
+    def hold(self, app: str, good: AppRelease | None, previous: AppRelease | None, generation: int) -> bool:
+        """Have new nodes of ``app`` find these two from now on; whether they found others until now.
+
+        Doing it again changes nothing. Raises Unreachable, Refused (also when a newer generation has been there).
+        """
+        ...
+
+
 class Crowd(Protocol):
     """Synthetic users of the fleets, for environments that too few real ones use to judge a release by."""
 

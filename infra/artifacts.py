@@ -2,7 +2,8 @@
 
 The bucket is private and versioned, and takes nothing that is not sent over TLS. The parameters belong to the
 controller: the program makes them once, and never sets them back. Each says two digests, the promoted release and the
-one before, or ``none``; ``releases/<hex>.tar`` in the bucket is such a release, as a node's ``stage`` takes it.
+one before, or ``none``, and the generation of the controller that wrote it; ``releases/<hex>.tar`` in the bucket is
+such a release, as a node's ``stage`` takes it.
 """
 
 from collections.abc import Sequence

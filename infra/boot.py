@@ -68,7 +68,7 @@ umask 077
 [ -s {root}/{node}/state.json ] && exit 0
 node() {{ {program} {root}/{node} "$@"; }}
 promoted=$(aws ssm get-parameter --region {region} --name {release} --query Parameter.Value --output text)
-read -r good previous <<< "$promoted"
+read -r good previous generation <<< "$promoted"
 [ "$good" = none ] && exit 0
 for digest in "$previous" "$good"; do
     [ "$digest" = none ] && continue

@@ -20,6 +20,10 @@ TAKEN = ("PreconditionFailed", "ConditionalRequestConflict")
 AWAY = ("InternalError", "ServiceUnavailable", "SlowDown", "RequestTimeout", "Throttling", "503", "500")
 
 
+class Absent(Refused):
+    """Nothing has that name."""
+
+
 class Bucket:
     """One bucket. ``client`` is boto3's, of ``s3``."""
 
@@ -50,6 +54,13 @@ class Bucket:
         except BotoCoreError as error:
             raise Unreachable(attempt, str(error), "It is tried again.") from error
 
+    def find(self, key: str) -> bytes | None:
+        """What is under ``key``, if anything is. Raises what ``get`` does."""
+        try:
+            return self.get(key)
+        except Absent:
+            return None
+
     def get(self, key: str) -> bytes:
         """What is under ``key``. Raises Unreachable, also when it is not what it was, and Refused."""
         attempt = f"reading {key} from the bucket {self.name}"
@@ -57,6 +68,8 @@ class Bucket:
             found = self._client.get_object(Bucket=self.name, Key=key, ChecksumMode="ENABLED")
             content: bytes = found["Body"].read()
         except ClientError as error:
+            if error.response["Error"]["Code"] == "NoSuchKey":
+                raise Absent(attempt, "nothing has that name", "Have it written first.") from error
             raise _trouble(attempt, error) from error
         except BotoCoreError as error:
             raise Unreachable(attempt, str(error), "It is tried again.") from error

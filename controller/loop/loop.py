@@ -23,13 +23,12 @@ from controller.loop.branch import Branch, absent, seen_body
 from controller.loop.debts import Debt, Debts
 from controller.loop.helping import Helping
 from controller.loop.looking import Looking
+from controller.loop.publishing import Publishing
 from controller.loop.querying import Querying
 from controller.loop.record import Record
 from controller.loop.rounds import Rounds
 from controller.model import IN_FLIGHT, Action, NodeView, Observation, Phase, Release, Rollout, Stage, Synthetic
-from controller.ports import Artifacts, Clock, Crowd, Fleet, Ledger, Metrics, Notifier, Source
-from controller.rollout import moments, rows
-from controller.rollout.decide import LOOK, decide, take_over, watch_end
+from controller.ports import Artifacts, Clock, Crowd, Fleet, Ledger, Metrics, Notifier, Shelf, Source
 from controller.rollout.plan import Ground, Plan, plan
 from controller.rollout.rows import Body
 from environments import BadEnvironment, Environment
@@ -55,6 +54,8 @@ class Parts:
     nodes: tuple[str, ...]
     backends: Mapping[str, tuple[str, ...]]
     """Application to the balancer's backends that lead to it."""
+    shelf: Shelf | None = None
+    """None where new nodes look nowhere: there they wait for this controller."""
 
 
 class EnvironmentLoop:
@@ -70,6 +71,7 @@ class EnvironmentLoop:
         self._acting = Acting(parts.fleet, parts.pool, self._clock, self._answered)
         self._querying = Querying(parts.metrics, parts.pool, self._clock, self._told_outside)
         self._debts = Debts(parts.source, parts.pool, self._clock, self._paid, self._git_failed)
+        self._publishing = Publishing(parts.shelf, parts.pool, self._clock, self._on_shelf)
         self._troubles: dict[str, str] = {}
         self._written: set[tuple[int, str]] = set()
         self._told: dict[str, str] = {}
@@ -146,6 +148,7 @@ class EnvironmentLoop:
             self._tell("ledger", f"Nothing goes forward until it is back: {away}")
         self._parts.crowd.drive(self._synthetic(now))
         self._debts.pay(self._record.standing, self._environment.branch)
+        self._publishing.look(self._record.standing, self._record.generation)
         return min(wake, self._branch.due(self._environment))
 
     def _reread(self) -> Unreachable | None:
@@ -328,6 +331,18 @@ class EnvironmentLoop:
     def _git_failed(self, debt: Debt, trouble: Trouble) -> None:
         said = f"Not recorded in git yet, it is tried again: {trouble}"
         self._heard.put(lambda: self._tell("git", said, owes(*debt)))
+
+    def _on_shelf(self, app: str, said: str, trouble: Trouble | None) -> None:
+        """From a pool thread: what new nodes find from now on, or why they do not."""
+
+        def hear() -> None:
+            if trouble is not None:
+                self._tell("shelf", f"{said}: {trouble}", f"shelf {app}")
+            else:
+                self._told.pop(f"shelf {app}", None)
+                self._parts.notifier.tell(self._environment.name, "shelf", said, {"app": app})
+
+        self._heard.put(hear)
 
     # ---- recording and telling ------------------------------------------------------------------------------------
 

@@ -58,6 +58,8 @@ class Standing:
     """Hash of the newest row: what the next row must follow."""
     last_row: int = 0
     promoted: Mapping[str, AppRelease] = field(default_factory=dict)
+    before: Mapping[str, AppRelease] = field(default_factory=dict)
+    """What was promoted before that, where an abort of the newest promotion would return to it."""
     rollout: Rollout | None = None
     """The newest rollout, open or closed."""
     quarantine: Mapping[str, Quarantined] = field(default_factory=dict)
@@ -150,14 +152,22 @@ def moved(standing: Standing, rollout: Rollout) -> Standing:
         incidents = {digest: one for digest, one in standing.incidents.items() if digest not in digests(rollout)}
         owed = (*without(standing.owed_notes, rollout.number), rollout)
         standing = replace(standing, policy=rollout.commit, policy_before=standing.policy)
-        return replace(standing, promoted=promoted, incidents=incidents, owed_notes=owed)
+        earlier = {**without_lanes(standing.before, rollout), **bases(rollout)}
+        return replace(standing, promoted=promoted, before=earlier, incidents=incidents, owed_notes=owed)
     if rollout.phase is Phase.RETURNING:
-        mine = {lane.app for lane in rollout.lanes}
-        others = {app: release for app, release in standing.promoted.items() if app not in mine}
-        bases = {lane.app: lane.base for lane in rollout.lanes if lane.base is not None}
-        policy = standing.policy_before or standing.policy
-        return quarantined(replace(standing, promoted={**others, **bases}, policy=policy), rollout)
+        promoted = {**without_lanes(standing.promoted, rollout), **bases(rollout)}
+        earlier, policy = without_lanes(standing.before, rollout), standing.policy_before or standing.policy
+        return quarantined(replace(standing, promoted=promoted, before=earlier, policy=policy), rollout)
     return closed(standing, rollout) if rollout.phase in CLOSED else quarantined(standing, rollout)
+
+
+def bases(rollout: Rollout) -> dict[str, AppRelease]:
+    return {lane.app: lane.base for lane in rollout.lanes if lane.base is not None}
+
+
+def without_lanes(releases: Mapping[str, AppRelease], rollout: Rollout) -> dict[str, AppRelease]:
+    mine = {lane.app for lane in rollout.lanes}
+    return {app: release for app, release in releases.items() if app not in mine}
 
 
 def closed(standing: Standing, rollout: Rollout) -> Standing:

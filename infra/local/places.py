@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from infra.local.servers import HOST
+from infra.outputs import Outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +32,6 @@ class Spot:
 
 
 @dataclass(frozen=True, slots=True)
-class WayIn:
-    """What the outputs say of SSH, beside each node's own part."""
-
-    bastion: str = ""
-    bastion_host_key: str = ""
-    ssh_user: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Wanted:
     """A node that needs a place."""
 
@@ -57,13 +49,16 @@ class Places(Protocol):
     """Words before a program that starts it where the controller is."""
     clients: tuple[str, ...]
     """Words before a program that starts it where clients are."""
-    way_in: WayIn
 
     def begin(self, root: Path, nodes: Sequence[Wanted]) -> None:
         """Make a place for each node; ``root`` is where files may be kept. Raises ServerMissing, ServerFailed."""
         ...
 
     def spot(self, environment: str, name: str) -> Spot: ...
+
+    def described(self, outputs: Outputs) -> Outputs:
+        """The outputs of one environment, with what these places alone know, such as the way in."""
+        ...
 
     def end(self) -> None:
         """Undo ``begin``, as far as it came."""
@@ -76,11 +71,13 @@ class OneMachine:
     servers: str = HOST
     inside: tuple[str, ...] = ()
     clients: tuple[str, ...] = ()
-    way_in: WayIn = WayIn()
 
     def begin(self, root: Path, nodes: Sequence[Wanted]) -> None: ...
 
     def spot(self, environment: str, name: str) -> Spot:
         return Spot()
+
+    def described(self, outputs: Outputs) -> Outputs:
+        return outputs
 
     def end(self) -> None: ...

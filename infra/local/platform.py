@@ -140,16 +140,16 @@ def _bring_up(
     common = layout.Common(find_haproxy(), sys.executable, partial(mongo_uri, places.servers, mongo_port), trusted)
     bare_repository(root / "git" / "repository.git")
     platform.outputs = {
-        name: Outputs(
-            environment=name,
-            nodes=tuple(layout.output(node) for node in planned),
-            program=(sys.executable, "-I", "-S", str(taken)),
-            mongo_uri=common.mongo_uri(name),
-            repository=f"git://{HOST}:{git_port}/repository.git",
-            trusted=trusted,
-            bastion=places.way_in.bastion,
-            bastion_host_key=places.way_in.bastion_host_key,
-            ssh_user=places.way_in.ssh_user,
+        name: places.described(
+            Outputs(
+                environment=name,
+                nodes=tuple(layout.output(node) for node in planned),
+                program=(sys.executable, "-I", "-S", str(taken)),
+                mongo_uri=common.mongo_uri(name),
+                repository=f"git://{HOST}:{git_port}/repository.git",
+                trusted=trusted,
+                bastion="",
+            )
         )
         for name, planned in nodes.items()
     }

@@ -30,9 +30,13 @@ OBJECTS = ("program/node.pyz", "nodes/bos-a/haproxy.cfg", "nodes/session_start.l
 
 def files(tls: tuple[str, str] | None = None) -> dict[str, str]:
     """What cloud-init would write, by path."""
+    return written(user_data("bos-a", "us-east-1", "bucket", FACTS, RELEASE, tls))
+
+
+def written(text: str) -> dict[str, str]:
     found: dict[str, str] = {}
     path = ""
-    for line in user_data("bos-a", "us-east-1", "bucket", FACTS, RELEASE, tls).splitlines():
+    for line in text.splitlines():
         if entry := re.fullmatch(r"  - path: (\S+)", line):
             path = entry[1]
             found[path] = ""

@@ -32,16 +32,8 @@ from controller.transports.ssm import SsmTransport
 from infra.outputs import NodeOutput, Outputs
 from tests.infra.emulated.cloud import EmulatedCloud
 from tests.infra.emulated.commands import Stand
+from tests.infra.emulated.instances import on_instances
 from tests.integration.node_site import PROGRAM, Made, Site, eventually
-
-AWS = """\
-#!/bin/sh
-# What the tests' instances have for AWS's command line: aws s3 cp [options] s3://BUCKET/KEY -
-while [ "${1#s3://}" = "$1" ]; do shift; done
-exec "$PYTHON" -c 'import boto3, sys
-bucket, _, key = sys.argv[1].removeprefix("s3://").partition("/")
-sys.stdout.buffer.write(boto3.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read())' "$1"
-"""
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +57,7 @@ class Way:
         ec2 = cloud.client("ec2")
         made = ec2.run_instances(ImageId="ami-12c6146b", InstanceType="t3.medium", MinCount=1, MaxCount=1)
         self.instance = made["Instances"][0]["InstanceId"]
-        tools = folder / "tools"
-        tools.mkdir()
-        (tools / "aws").write_text(AWS)
-        (tools / "aws").chmod(0o700)
-        known = {**os.environ, **cloud.environment, "PATH": f"{tools}:{os.environ['PATH']}", "PYTHON": sys.executable}
-        self.stand: Stand = cloud.run_command.plays(self.instance, folder, environment=known)
+        self.stand: Stand = cloud.run_command.plays(self.instance, folder, environment=on_instances(cloud, folder))
         node = NodeOutput("bos-a", "BOS", "toy", str(folder / "n"), "ssm", self.instance, "", "", {}, {}, ("http",))
         program = (sys.executable, "-I", "-S", PROGRAM)
         self.outputs = Outputs("one", (node,), program, "", "", (), "", region=cloud.region, artifacts="bits")

@@ -49,8 +49,4 @@ def outputs(places: Apart, environment: str, nodes: Sequence[Wanted]) -> Outputs
                 spot.host_key,
             )
         )  # fmt: skip
-    way = places.way_in
-    return Outputs(
-        environment, tuple(described), (), "", "", (), way.bastion,
-        bastion_host_key=way.bastion_host_key, ssh_user=way.ssh_user,
-    )  # fmt: skip
+    return places.described(Outputs(environment, tuple(described), (), "", "", (), ""))

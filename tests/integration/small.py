@@ -354,9 +354,10 @@ class Small:
 def begin(root: Path, overlays: dict[str, str], places: Places | None = None) -> Small:
     """Everything up, one branch for each environment, no controller yet and so no release.
 
-    ``FLEET=ssh`` in the surroundings places the nodes apart for every test that uses this, as ``places`` does for one.
+    ``FLEET`` in the surroundings says where the nodes are for every test that uses this, as ``places`` does for one:
+    ``ssh`` places them apart, ``ssm`` in an emulated cloud.
     """
-    places = places or (Apart() if os.environ.get("FLEET") == "ssh" else OneMachine())
+    places = places or placed(os.environ.get("FLEET"))
     root = root.resolve()
     sources = root / "sources"
     for name, content in (*toy.files("toy").items(), *toy.files("side").items()):
@@ -375,6 +376,14 @@ def begin(root: Path, overlays: dict[str, str], places: Places | None = None) ->
     except BaseException:
         platform.stop()
         raise
+
+
+def placed(fleet: str | None) -> Places:
+    if fleet == "ssm":
+        from tests.infra.emulated.instances import Instances
+
+        return Instances()
+    return Apart() if fleet == "ssh" else OneMachine()
 
 
 def furnish(root: Path, platform: Platform, sources: Path, names: tuple[str, ...]) -> Small:

@@ -24,8 +24,9 @@ from pathlib import Path
 from infra.local.apart.namespaces import Namespace, switch, wire
 from infra.local.apart.sshd import find_sshd, host_key, start_sshd, wait_until_listening
 from infra.local.keys import ssh_key
-from infra.local.places import Spot, Wanted, WayIn
+from infra.local.places import Spot, Wanted
 from infra.local.servers import Server, ServerFailed, ServerMissing
+from infra.outputs import Outputs
 
 REGION, PUBLIC = IPv4Network("192.0.2.0/26"), IPv4Network("192.0.2.64/26")
 INLAND, EDGE = IPv4Network("192.0.2.128/25"), IPv4Network("198.51.100.0/24")
@@ -45,7 +46,6 @@ class Apart:
         self.clients: tuple[str, ...] = ()
         self.servers = str(REGION[10])
         self.bastion = str(PUBLIC[10])
-        self.way_in = WayIn()
         self._networks: dict[str, Namespace] = {}
         self._spots: dict[tuple[str, str], Spot] = {}
         self._plugs: dict[str, str] = {}
@@ -80,6 +80,10 @@ class Apart:
 
     def spot(self, environment: str, name: str) -> Spot:
         return self._spots[environment, name]
+
+    def described(self, outputs: Outputs) -> Outputs:
+        key = host_key(self._folder / "bastion")
+        return replace(outputs, bastion=self.bastion, bastion_host_key=key, ssh_user=getpass.getuser())
 
     def end(self) -> None:
         if self._outside is not None:
@@ -166,7 +170,6 @@ class Apart:
             self._spots[environment, name] = replace(spot, host_key=key)
         for server in self.running.values():
             wait_until_listening(server)
-        self.way_in = WayIn(self.bastion, host_key(self._folder / "bastion"), getpass.getuser())
 
     def start_sshd(self, name: str) -> Server:
         """Start the SSH server of the bastion, or of ``ENVIRONMENT/NODE``; again if it was stopped or has died."""
