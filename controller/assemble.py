@@ -18,6 +18,7 @@ from controller.loop.loop import EnvironmentLoop, Parts
 from controller.model import Release
 from controller.ports import Clock, Notifier, Shelf, Transport
 from controller.rollout.rows import Row
+from controller.rollout.standing import Standing, fold
 from controller.site import Site
 from controller.sources.git import GitSource
 from controller.sources.releases import FOLDER, Releases

@@ -29,6 +29,8 @@ from controller.loop.record import Record
 from controller.loop.rounds import Rounds
 from controller.model import IN_FLIGHT, Action, NodeView, Observation, Phase, Release, Rollout, Stage, Synthetic
 from controller.ports import Artifacts, Clock, Crowd, Fleet, Ledger, Metrics, Notifier, Shelf, Source
+from controller.rollout import moments, rows
+from controller.rollout.decide import LOOK, decide, take_over, watch_end
 from controller.rollout.plan import Ground, Plan, plan
 from controller.rollout.rows import Body
 from environments import BadEnvironment, Environment
