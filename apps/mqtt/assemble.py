@@ -71,7 +71,8 @@ def assemble(config: Config, config_file: Path, store: Store) -> Application:
     progress = ProgressReader(config.data)
 
     def committed(tally: Tally) -> None:
-        hub.published(f"{node}/readings", tally.readings)
+        if tally.kept:
+            hub.grown(f"{node}/readings", tally.first - 1 + len(tally.kept), tally.readings)
         hub.published(f"{node}/messages", tally.messages)
         bell.ring()
         forwarder.wake()

@@ -146,7 +146,7 @@ class Client:
             self._refuse_publish(packet, "quality of service 2 is not served")
             self._connection.refuse(reasons.QOS_NOT_SUPPORTED)
             return
-        if not self._ingest.access.may_publish(self.name, packet.topic):
+        if packet.topic != self._topic and not self._ingest.access.may_publish(self.name, packet.topic):
             self._refuse_publish(packet, f"only {self._topic} and its state are its topics")
             if self._connection.version != V5:
                 self._connection.close()  # 3.1.1 has no other way to say no
@@ -155,8 +155,7 @@ class Client:
             return
         self._connection.one_more_in_flight()
         self._ingest.submit(self._connection, packet.packet_id, self._arrival(packet))
-        pause = self._rate.take(time.monotonic())
-        if pause > 0:
+        if self._rate.is_limited and (pause := self._rate.take(time.monotonic())) > 0:
             self._connection.rest(pause)
 
     def _arrival(self, packet: Publish) -> Arrival:

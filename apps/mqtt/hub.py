@@ -184,6 +184,12 @@ class Hub:
 
     # -- messages ----------------------------------------------------------------------------------------------
 
+    def grown(self, name: str, head: int, messages: Callable[[], Sequence[Message]]) -> None:
+        """That log goes up to ``head`` now. What is new in it is asked for when somebody may want it."""
+        if self._tree:
+            self.published(name, messages())
+        self.logs[name].head = head
+
     def published(self, name: str, messages: Sequence[Message]) -> None:
         """These are new in that log, and on disk there."""
         if not messages:

@@ -10,6 +10,10 @@ class Rate:
         self._left = float(per_second)
         self._at: float | None = None
 
+    @property
+    def is_limited(self) -> bool:
+        return self._per_second > 0
+
     def take(self, now: float) -> float:
         """One message came: seconds until the next may be read."""
         if not self._per_second:

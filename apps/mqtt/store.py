@@ -13,6 +13,7 @@ import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,17 @@ from apps.mqtt.reading import Reading, Unreadable
 
 QUARANTINED_PAYLOAD_BYTES = 4096
 BUSY_SECONDS = 0.5  # nobody else writes; a visitor with a database shell is waited for this long per try
+LOG_PAGES = 4_000  # 16 MB: pages that many commits change are carried from the log into the file once
 CROWDED = 0.8  # of max_store_bytes in use: readings that are far go, whatever their age
 TRIM_ROWS = 2_000  # in one transaction, so that no message waits long behind it
 
 NEWEST = "SELECT coalesce(max(n), (SELECT stored FROM totals)) FROM readings"
-INSERT = (
-    "INSERT INTO readings (n, id, device, epoch, seq, reading, ts, rts, payload, qos, properties, expires) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
+COLUMNS = "n, id, device, epoch, seq, reading, ts, rts, payload, qos, properties, expires"
+INSERT = {
+    rows: f"INSERT INTO readings ({COLUMNS}) VALUES {', '.join(['(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'] * rows)}"
+    for rows in (200, 20, 1)
+}
+"""By how many rows go in at once: between two statements the event loop may take its turn, and keep it."""
 INSERT_MESSAGE = (
     "INSERT INTO messages (id, topic, payload, qos, publisher, properties, expires, rts) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -55,7 +59,7 @@ class Passing:
 PASSING = Passing()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # one for each message: a frozen one takes three times as long to make
 class Arrival:
     """One received message. ``id`` tells a resend from a second message; None: nothing can, or it is unreadable."""
 
@@ -85,9 +89,13 @@ class Tally:
     duplicates: int = 0
     quarantined: int = 0
     unreadable: frozenset[int] = field(default=frozenset(), compare=False)  # their positions in the batch
-    readings: tuple[Message, ...] = field(default=(), compare=False)  # what is new in each log, in order
-    messages: tuple[Message, ...] = field(default=(), compare=False)
-    kept: tuple[Arrival, ...] = field(default=(), compare=False)  # the arrivals of ``readings``
+    first: int = field(default=0, compare=False)  # the number of the first reading that is new, and all that are:
+    kept: tuple[Arrival, ...] = field(default=(), compare=False)
+    messages: tuple[Message, ...] = field(default=(), compare=False)  # what is new in the other log, in order
+
+    def readings(self) -> tuple[Message, ...]:
+        """``kept`` as their log has them."""
+        return tuple(arrival.message(n) for n, arrival in enumerate(self.kept, self.first))
 
 
 @dataclass(slots=True)
@@ -112,6 +120,7 @@ class Store:
         try:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
+            self._db.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
             prepare(self._db, data, zone)
             if max_store_bytes:
                 page_size = self._db.execute("PRAGMA page_size").fetchone()[0]
@@ -130,7 +139,7 @@ class Store:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             found = self._sort_out(batch)
-            readings = self._insert(found.readings)
+            first = self._insert(found.readings)
             messages = self._pass_on(found.passing)
             self._retain([a for a in batch if a.retain and not isinstance(a.content, Unreadable)])
             self._quarantine(list(found.unreadable.values()))
@@ -140,10 +149,10 @@ class Store:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
             raise
-        self._newest = readings[-1].n if readings else self._newest
+        self._newest = first - 1 + len(found.readings)
         return Tally(
-            len(readings) + len(messages), found.duplicates, len(found.unreadable),
-            frozenset(found.unreadable), readings, messages, tuple(found.readings),
+            len(found.readings) + len(messages), found.duplicates, len(found.unreadable),
+            frozenset(found.unreadable), first, tuple(found.readings), messages,
         )  # fmt: skip
 
     def trim(self, before: int, far: int) -> int:
@@ -214,24 +223,35 @@ class Store:
             part = ids[start : start + 500]
             yield from self._db.execute(f"{query} ({','.join('?' * len(part))})", part)
 
-    def _insert(self, fresh: list[Arrival]) -> tuple[Message, ...]:
-        if not fresh:
-            return ()
+    def _insert(self, fresh: list[Arrival]) -> int:
+        """The number of the first of them."""
         newest = self._newest
         if newest is None:
             (newest,) = self._db.execute(NEWEST).fetchone()
-        rows = []
-        for n, a in enumerate(fresh, newest + 1):
+        first = int(newest) + 1
+        if not fresh:
+            return first
+        rows: list[tuple[Any, ...]] = []
+        latest: dict[str, tuple[Any, ...]] = {}
+        numbered = True
+        for n, a in enumerate(fresh, first):
             reading = a.content
             assert isinstance(reading, Reading)
-            rows.append(
-                (n, a.id, a.device, reading.epoch, reading.seq, reading.value, reading.ts, a.rts,
-                 a.payload, a.qos, a.properties, a.expires)
-            )  # fmt: skip
-        self._db.executemany(INSERT, rows)
-        self._db.executemany(UPSERT_LATEST, [row[2:8] for row in rows])
+            row = (n, a.id, a.device, reading.epoch, reading.seq, reading.value, reading.ts, a.rts,
+                   a.payload, a.qos, a.properties, a.expires)  # fmt: skip
+            rows.append(row)
+            numbered = numbered and reading.seq is not None
+            former = latest.get(a.device)
+            if former is None or not numbered or row[3:5] > former[3:5]:
+                latest[a.device] = row
+        done = 0
+        for size, statement in INSERT.items():
+            while len(rows) - done >= size:
+                self._db.execute(statement, list(chain.from_iterable(rows[done : done + size])))
+                done += size
+        self._db.executemany(UPSERT_LATEST, [row[2:8] for row in (latest.values() if numbered else rows)])
         self._db.execute("UPDATE totals SET stored = stored + ?", (len(rows),))
-        return tuple(arrival.message(n) for n, arrival in enumerate(fresh, newest + 1))
+        return first
 
     def _pass_on(self, passing: list[Arrival]) -> tuple[Message, ...]:
         kept = []

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,26 @@ def test_a_batch_is_told_apart(store: Store, reader: Reader) -> None:
         (4, 3, 1),
     ]
     assert reader.snapshot(0).stored == 4
+
+
+def test_one_batch_leaves_what_its_messages_would_have_left_one_by_one(tmp_path: Path) -> None:
+    chance = random.Random(7)
+    for round in range(8):
+        bare = 0.1 if round % 2 else 0.0
+        batch = [
+            arrival(b"%d" % chance.randrange(9), f"d{chance.randrange(5)}", rts)
+            if chance.random() < bare
+            else numbered(chance.randrange(400), rts, chance.randrange(3), f"d{chance.randrange(5)}")
+            for rts in range(chance.choice([1, 19, 20, 221, 437]))
+        ]
+        found = []
+        for name, parts in (("whole", [batch]), ("apart", [[each] for each in batch])):
+            with closing(Store(tmp_path / f"{name}{round}", "BOS", quarantine_rows=1000)) as each:
+                for part in parts:
+                    each.commit(part)
+            with closing(Reader(tmp_path / f"{name}{round}")) as reader:
+                found.append((reader.page(0, 1000), reader.newest(), reader.snapshot(0)))
+        assert found[0] == found[1], (round, len(batch))
 
 
 def test_numbers_have_no_gaps_after_duplicates_failures_and_a_restart(
