@@ -7,6 +7,7 @@ ENGINE := build/tools/bin/pulumi
 ONLY ?=
 RUNS ?=
 FLEET ?=
+JOBS ?= 3
 
 .PHONY: help setup cloud engine demo test infra drift-suite faults bench lint types lock clean
 
@@ -44,8 +45,8 @@ $(ENGINE): infra/engine/go.mod infra/engine/go.sum
 demo: setup      ## the whole story on this machine, live, in about three and a half minutes; FLEET=ssh: behind a bastion
 	$(BIN)/turnabout demo $(if $(FLEET),--fleet $(FLEET))
 
-test: setup      ## every test
-	$(BIN)/python -m pytest
+test: setup      ## every test; files run side by side, since most of them wait: JOBS= says how many
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 infra: cloud engine     ## the infrastructure's tests, and the lives of dev, stage and prod in an emulated cloud
 	rm -f build/infra.json
