@@ -4,6 +4,7 @@
     pulumi config set repository https://git.…     # where the environment branches are
     pulumi config set trusted '["…64 hex digits…"]'     # build keys that nodes accept, as JSON
     pulumi config set --secret observeKey "$(openssl rand -hex 32)"
+    pulumi config set sshKey "$(ssh-keygen -y -f keys/ssh.key)"     # where commands go by SSH: the controllers' key
 
 Everything else is in ``environments/`` and put together in ``program.py``.
 """
@@ -22,14 +23,14 @@ from environments import BadEnvironment, from_folder  # noqa: E402
 from infra.application import BadApp, read_app  # noqa: E402
 from infra.equipment import NoProgram  # noqa: E402
 from infra.preflight import NotOffered  # noqa: E402
-from infra.program import Account, NotInCloud, Platform  # noqa: E402
+from infra.program import Account, NobodyLetIn, NotInCloud, Platform  # noqa: E402
 from infra.slots import NoFront  # noqa: E402
 
 WANTED = {
     "organisation": "Atlas's organisation, in which the project is made",
     "repository": "where the environment branches are fetched from",
     "trusted": "the build keys that nodes accept, as a JSON array of 64 hex digits each",
-    "observeKey": "the secret that observers' tokens are made of; set it with --secret",
+    "observeKey": "the secret that observers' tokens and SSH's host keys are made of; set it with --secret",
 }
 
 
@@ -43,7 +44,7 @@ def main() -> None:
         environment = from_folder(HOUSE / "environments", pulumi.get_stack())
         apps = {app: read_app(HOUSE / "apps", app) for app in environment.fleets}
         platform = Platform(environment, _account(config), apps)
-    except (BadApp, BadEnvironment, NoFront, NoProgram, NotInCloud, NotOffered) as error:
+    except (BadApp, BadEnvironment, NoFront, NobodyLetIn, NoProgram, NotInCloud, NotOffered) as error:
         raise pulumi.RunError(str(error)) from None
     pulumi.export("outputs", platform.document)
 
@@ -55,6 +56,7 @@ def _account(config: pulumi.Config) -> Account:
         trusted=tuple(str(key) for key in config.require_object("trusted")),
         observe_key=config.require_secret("observeKey"),
         node_program=_packed(HOUSE / "build" / "node.pyz"),
+        ssh_key=config.get("sshKey") or "",
     )
 
 

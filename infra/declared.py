@@ -33,6 +33,7 @@ ACCOUNT = Account(
     trusted=("00" * 32,),
     observe_key=pulumi.Output.from_input("a key that stands for the stack's own"),
     node_program=Path(__file__),
+    ssh_key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA",
 )
 
 

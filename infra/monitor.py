@@ -101,6 +101,8 @@ class Willing(mocks.Mocks):
         if kind == "Eip":
             address = "carrierIp" if args.inputs.get("networkBorderGroup") else "publicIp"
             state[address] = _address("198.18" if address == "carrierIp" else "198.19", args.name)
+        elif kind == "Instance":
+            state.setdefault("privateIp", _address("10.255", args.name))
         elif kind == "Bucket":
             state["bucket"] = f"{args.name}-0f1e2d"
         elif kind in ("AdvancedCluster", "FlexCluster"):

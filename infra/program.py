@@ -14,13 +14,14 @@ import pulumi_aws as aws
 import pulumi_mongodbatlas as mongodbatlas
 
 from environments import Environment, Infra
-from infra import zones
+from infra import host_keys, zones
 from infra.alarms import Alarms, AlarmsArgs
 from infra.application import App
 from infra.artifacts import Artifacts, ArtifactsArgs
 from infra.atlas import Client, FarStore, FarStoreArgs
 from infra.atlas_link import Ways
 from infra.bastion import Bastion, BastionArgs
+from infra.boot import Ssh
 from infra.certificates import Certificates, CertificatesArgs
 from infra.controllers import Controllers, ControllersArgs
 from infra.endpoints import Endpoints, EndpointsArgs
@@ -29,11 +30,15 @@ from infra.labels import Labels
 from infra.names import Names, NamesArgs
 from infra.network import Network, NetworkArgs
 from infra.preflight import Ground, ask
-from infra.published import Published, PublishedArgs, Reached, token
+from infra.published import BASTION, Published, PublishedArgs, Reached, token
 from infra.registry import Registry, RegistryArgs
 from infra.roles import MachineRole
 from infra.slot import MachineArgs, NodeSlot
 from infra.slots import slots, speaks_mqtt
+
+
+class NobodyLetIn(Exception):
+    """Commands are to go by SSH, and no key may log in; the message says how to name one."""
 
 
 class NotInCloud(Exception):
@@ -51,6 +56,8 @@ class Account:
     observe_key: pulumi.Output[str]
     """The secret that observers' tokens are made of."""
     node_program: Path
+    ssh_key: str = ""
+    """The controllers' public SSH key, which nodes and bastion let in where commands go by SSH."""
 
 
 class Platform(pulumi.ComponentResource):
@@ -65,6 +72,7 @@ class Platform(pulumi.ComponentResource):
         self.infra: Infra = environment.infra
         self.slots = slots(environment, self.infra, apps)
         self.account, self.labels = account, Labels(environment.name, self.infra.tags)
+        self.authorised = authorised(environment.name, self.infra, account)
         cloud = aws.Provider("aws", region=self.infra.region)
         ground = ask(environment.name, self.infra, pulumi.InvokeOptions(provider=cloud))
         super().__init__(
@@ -114,10 +122,21 @@ class Platform(pulumi.ComponentResource):
             ),
             self.under,
         )
+        keys = self._host_keys()
         bastion = (
             Bastion(
-                "bastion",
-                BastionArgs(labels, machine, network.vpc.id, infra.vpc, public[0], infra.ssh_from),
+                BASTION,
+                BastionArgs(
+                    labels=labels,
+                    machine=machine,
+                    vpc=network.vpc.id,
+                    inside=infra.vpc,
+                    subnet=public[0],
+                    controllers=controllers.group,
+                    ssh_from=infra.ssh_from,
+                    region=infra.region,
+                    ssh=Ssh(host_keys.path(labels, BASTION), self.authorised),
+                ),
                 self.under,
             )
             if infra.ssh_from
@@ -140,6 +159,7 @@ class Platform(pulumi.ComponentResource):
                 roles=roles,
                 controllers=controllers.group,
                 bastion=bastion.group if bastion else None,
+                authorised=self.authorised,
             ),
             self.under,
         )
@@ -147,7 +167,7 @@ class Platform(pulumi.ComponentResource):
         self._ways_in(network, built)
         store = self._far_store(network, nodes, roles)
         Equipment("equipment", self._equipment(artifacts, store), self.under)
-        published = Published("outputs", self._published(nodes, store, artifacts, bastion), self.under)
+        published = Published("outputs", self._published(nodes, store, artifacts, bastion, keys), self.under)
         releases = [parameter.arn for parameter in artifacts.releases.values()]
         controllers.run(artifacts.bucket.arn, releases, published.parameter)
         instances = {name: node.instance.id for name, node in nodes.items()}
@@ -198,6 +218,14 @@ class Platform(pulumi.ComponentResource):
             self.under,
         )
 
+    def _host_keys(self) -> Mapping[str, pulumi.Output[str]]:
+        """The public halves of every machine that SSH leads to; none without a bastion."""
+        if not self.infra.ssh_from:
+            return {}
+        machines = [BASTION, *(slot.name for slot in self.slots)]
+        args = host_keys.HostKeysArgs(self.labels, self.account.observe_key, machines)
+        return host_keys.HostKeys("host-keys", args, self.under).public
+
     def _tokens(self) -> dict[str, pulumi.Output[str]]:
         environment, key = self.labels.environment, self.account.observe_key
         return {slot.name: key.apply(partial(token, environment=environment, node=slot.name)) for slot in self.slots}
@@ -216,7 +244,12 @@ class Platform(pulumi.ComponentResource):
         )
 
     def _published(
-        self, nodes: Mapping[str, NodeSlot], store: FarStore, artifacts: Artifacts, bastion: Bastion | None
+        self,
+        nodes: Mapping[str, NodeSlot],
+        store: FarStore,
+        artifacts: Artifacts,
+        bastion: Bastion | None,
+        keys: Mapping[str, pulumi.Output[str]],
     ) -> PublishedArgs:
         return PublishedArgs(
             labels=self.labels,
@@ -230,9 +263,22 @@ class Platform(pulumi.ComponentResource):
             tokens=self._tokens(),
             mongo_uri=store.uri,
             bastion=bastion.address if bastion else "",
+            host_keys=keys,
             bucket=artifacts.bucket.bucket,
             releases={app: self.labels.path("releases", app) for app in artifacts.releases},
         )
+
+
+def authorised(environment: str, infra: Infra, account: Account) -> str:
+    """Whose key may log in: the controllers', and only where they come that way. Raises NobodyLetIn."""
+    if infra.transport != "ssh":
+        return ""
+    if not account.ssh_key:
+        raise NobodyLetIn(
+            f"{environment} is commanded by SSH, and no key of the controllers may log in. Write its public half: "
+            '`pulumi config set sshKey "$(ssh-keygen -y -f keys/ssh.key)"`.'
+        )
+    return account.ssh_key
 
 
 def _in_zone(rights: Mapping[str, tuple[str, ...]], zone: str) -> dict[str, tuple[str, ...]]:

@@ -17,6 +17,10 @@ from infra.labels import Labels
 from infra.outputs import NodeOutput, Outputs, to_json
 from infra.slots import OBSERVE_PORT, PROGRAM, Slot
 
+SSH_USER = "ec2-user"
+"""Who the machines' image lets in by a key; Run Command comes as root instead."""
+AS_ROOT = ("/usr/bin/sudo", "-n")
+BASTION = "bastion"
 PARAMETER_BYTES = 8192  # the most that a parameter of the advanced tier holds
 
 
@@ -45,6 +49,8 @@ class PublishedArgs:
     tokens: Mapping[str, pulumi.Input[str]]
     mongo_uri: pulumi.Input[str]
     bastion: pulumi.Input[str]
+    host_keys: Mapping[str, pulumi.Input[str]]
+    """Public halves by machine, the bastion's under ``bastion``; none where SSH leads nowhere."""
     bucket: pulumi.Input[str]
     releases: Mapping[str, str]
 
@@ -59,6 +65,7 @@ class Published(pulumi.ComponentResource):
             tokens=dict(args.tokens),
             mongo_uri=args.mongo_uri,
             bastion=args.bastion,
+            host_keys=dict(args.host_keys),
             bucket=args.bucket,
         )
         self.document: pulumi.Output[str] = pulumi.Output.secret(
@@ -83,8 +90,9 @@ def token(key: str, environment: str, node: str) -> str:
 
 
 def _value(args: PublishedArgs, known: Mapping[str, object]) -> Outputs:
-    reached, tokens = known["reached"], known["tokens"]
-    assert isinstance(reached, Mapping) and isinstance(tokens, Mapping)
+    reached, tokens, keys = known["reached"], known["tokens"], known["host_keys"]
+    assert isinstance(reached, Mapping) and isinstance(tokens, Mapping) and isinstance(keys, Mapping)
+    by_ssh = args.transport == "ssh"
     nodes = tuple(
         NodeOutput(
             name=slot.name,
@@ -92,24 +100,27 @@ def _value(args: PublishedArgs, known: Mapping[str, object]) -> Outputs:
             app=slot.app.name,
             root=slot.root,
             transport=args.transport,
-            address=slot.address if args.transport == "ssh" else str(reached[slot.name]["instance"]),
+            address=slot.address if by_ssh else str(reached[slot.name]["instance"]),
             observe_url=f"http://{slot.address}:{OBSERVE_PORT}/observe",
             observe_token=str(tokens[slot.name]),
             fronts={port: f"{slot.address}:{args.fronts[port]}" for port in slot.app.modes},
             listens={port: f"{slot.address}:{number}" for port, number in slot.listens.items()},
             backends=tuple(sorted(slot.app.modes)),
             carrier=str(reached[slot.name]["carrier"]),
+            host_key=str(keys.get(slot.name, "")),
         )
         for slot in args.slots
     )
     return Outputs(
         environment=args.labels.environment,
         nodes=nodes,
-        program=PROGRAM,
+        program=(*AS_ROOT, *PROGRAM) if by_ssh else PROGRAM,
         mongo_uri=str(known["mongo_uri"]),
         repository=args.repository,
         trusted=args.trusted,
         bastion=str(known["bastion"]),
+        bastion_host_key=str(keys.get(BASTION, "")),
+        ssh_user=SSH_USER if by_ssh else "",
         region=args.region,
         artifacts=str(known["bucket"]),
         releases=dict(args.releases),

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import pulumi
 
 from environments import Infra
-from infra import certificates
+from infra import certificates, host_keys
 from infra.artifacts import Artifacts
-from infra.boot import user_data
+from infra.boot import Ssh, user_data
 from infra.edge import EdgeZone, ZoneArgs
 from infra.equipment import facts_path
 from infra.labels import Labels
@@ -37,6 +37,8 @@ class ZonesArgs:
     controllers: pulumi.Input[str]
     """The group whose machines may observe, probe and reach the nodes."""
     bastion: pulumi.Input[str] | None
+    authorised: str
+    """The public key that may log in on nodes; empty where commands go another way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ def roles(
         app = mine[0].app.name
         names = [facts_path(labels, slot.name) for slot in mine] + [labels.path("releases", app)]
         names += certificates.paths(labels, zone) if infra.device_tls and speaks_mqtt(mine[0]) else ()
+        names += [host_keys.path(labels, slot.name) for slot in mine] if infra.ssh_from else []
         rights = [
             Right(["s3:GetObject"], objects),
             Right(["ssm:GetParameter"], [f"{under}{name}" for name in names]),
@@ -130,7 +133,8 @@ def _user_data(args: ZonesArgs, slot: Slot) -> pulumi.Output[str]:
     region, facts = args.infra.region, facts_path(args.labels, slot.name)
     release = args.labels.path("releases", slot.app.name)
     tls = certificates.paths(args.labels, slot.zone) if args.infra.device_tls and speaks_mqtt(slot) else None
+    ssh = Ssh(host_keys.path(args.labels, slot.name), args.authorised) if args.bastion is not None else None
     text: pulumi.Output[str] = args.artifacts.bucket.bucket.apply(
-        lambda bucket: user_data(slot.name, region, bucket, facts, release, tls)
+        lambda bucket: user_data(slot.name, region, bucket, facts, release, tls, ssh)
     )
     return text

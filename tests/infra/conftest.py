@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 HOUSE = Path(__file__).parents[2]
 Run = Callable[..., "Plan"]
+CONTROLLERS = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAA controllers"
+"""The key that may log in where commands go by SSH."""
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +56,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
                 trusted=("ab" * 32,),
                 observe_key=pulumi.Output.from_input("the stack's secret"),  # kept secret even so
                 node_program=program,
+                ssh_key=CONTROLLERS,
             )
             apps = {app: read_app(HOUSE / "apps", app) for app in environment.fleets}
             pulumi.export("outputs", Platform(environment, account, apps).document)

@@ -39,7 +39,7 @@ def test_systems_manager_can_be_reached_without_leaving_the_vpc(run: Run) -> Non
     inside = [one.inputs for one in made.of(":VpcEndpoint", "inside-")]
 
     assert sorted(one["serviceName"].rpartition(".")[2] for one in inside) == SERVICES
-    assert all(one["subnetIds"] == public and one["privateDnsEnabled"] for one in inside)
+    assert all({*one["subnetIds"]} == {*public} and one["privateDnsEnabled"] for one in inside)
     (way_in,) = [one.inputs for one in made.of(":SecurityGroupIngressRule", "inside-")]
     assert (way_in["cidrIpv4"], way_in["fromPort"]) == ("10.22.0.0/16", 443)
 

@@ -127,9 +127,12 @@ def test_nodes_that_are_reached_by_ssh_say_so_and_where_the_bastion_is(run: Run)
 
     assert {node.transport for node in outputs.nodes} == {"ssh"}
     assert [node.address for node in outputs.nodes if node.zone == "BOS"] == ["10.20.16.4", "10.20.16.5"]
-    assert outputs.bastion.startswith("198.19.")
-    knocks = [one.inputs["cidrIpv4"] for one in made.of(":SecurityGroupIngressRule", "bastion-in")]
-    assert knocks == ["198.51.100.0/24"]
+    assert outputs.bastion.startswith("10.255.")  # inside, where the controllers are
+    knocks = [one.inputs for one in made.of(":SecurityGroupIngressRule", "bastion-in")]
+    controllers = next(one.id for one in made.of(":SecurityGroup") if one.name == "controllers")
+    who = {one.get("cidrIpv4") or one["referencedSecurityGroupId"] for one in knocks}
+    assert who == {"198.51.100.0/24", controllers}
+    assert (outputs.ssh_user, outputs.program[:2]) == ("ec2-user", ("/usr/bin/sudo", "-n"))
     ssh = [one.inputs for one in made.of(":SecurityGroupIngressRule") if one.name.endswith("-bastion-ssh")]
     bastion = next(one.id for one in made.of(":SecurityGroup") if one.name == "bastion")
     assert [one["referencedSecurityGroupId"] for one in ssh] == [bastion, bastion]
