@@ -24,6 +24,7 @@ from controller.drift.finding import (
     unseen,
 )
 from controller.drift.remembering import Record, remember
+from controller.drift.same import Account
 from controller.drift.waiving import laid_on
 from controller.errors import Trouble
 from controller.keeping import changing
@@ -138,20 +139,20 @@ def in_the_cloud(side: Side, programs: Programs, wanted: Wanted) -> Part:
     return Part(tuple(found), frozenset((kind, side.name) for kind in kinds), coverage)
 
 
-def asked(look: Callable[[], live.Account], kinds: Iterable[str]) -> live.Account:
+def asked(look: Callable[[], Account], kinds: Iterable[str]) -> Account:
     """What a cloud has; where it could not be asked, all its kinds are blind."""
     try:
         return look()
     except Trouble as no:
-        return live.Account((), frozenset(), dict.fromkeys(kinds, str(no)))
+        return Account((), frozenset(), dict.fromkeys(kinds, str(no)))
 
 
-def both(one: live.Account, other: live.Account) -> live.Account:
+def both(one: Account, other: Account) -> Account:
     found, kinds = (*one.found, *other.found), one.kinds | other.kinds
-    return live.Account(found, kinds, {**one.blind, **other.blind}, one.calls + other.calls)
+    return Account(found, kinds, {**one.blind, **other.blind}, one.calls + other.calls)
 
 
-def blind(name: str, account: live.Account, kinds: set[str]) -> Iterator[Finding]:
+def blind(name: str, account: Account, kinds: set[str]) -> Iterator[Finding]:
     """What could not be looked at: what the account may not see, and what nobody here can describe."""
     if account.blind:
         reasons = {why: [kind for kind, each in account.blind.items() if each == why] for why in account.blind.values()}
@@ -161,7 +162,7 @@ def blind(name: str, account: live.Account, kinds: set[str]) -> Iterator[Finding
     if others:
         many = counted(len(others), "kind")
         why = f"{many} of declared resources cannot be described here yet: {', '.join(others)}."
-        part = unseen(Kind.LIVE, (name,), why, f"pulumi refresh --stack {name} --preview-only")
+        part = unseen(Kind.LIVE, (name,), why, f"turnabout infra refresh {name}")
         yield replace(part, about=f"{name} other kinds", what=f"{many} of {name}'s resources were not looked at")
 
 

@@ -62,7 +62,7 @@ def open_to_the_world() -> Finding:
         "The cloud has a rule that no program declares: tcp 22 from 0.0.0.0/0.",
         (Difference(what, {"declared": "absent", "prod": "tcp 22 from 0.0.0.0/0"}),),
         {"dev": "closed", "stage": "closed", "prod": "tcp 22 from 0.0.0.0/0"}, (),
-        (Remedy("make live follow code", "pulumi up --stack prod --refresh"),
+        (Remedy("make live follow code", "turnabout infra up prod"),
          Remedy("make code follow live", "infra/edge.py:52: add the opening")),
     )  # fmt: skip
 

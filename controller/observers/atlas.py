@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import quote
 
-from controller.drift.live import Account, Live
 from controller.drift.resources import flat
+from controller.drift.same import Account, Live
 from controller.errors import Refused, Unreachable
 
 URL, VERSION = "https://cloud.mongodb.com", "application/vnd.atlas.2025-03-12+json"
