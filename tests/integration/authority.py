@@ -1,4 +1,4 @@
-"""An authority of devices, as docs/cloud.md makes one with openssl: certificates for a zone and its devices, in a folder."""
+"""An authority of devices, as docs/cloud.md makes one with openssl: certificates for a zone and its devices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 
 class Authority:
-    """``ca.pem`` and ``devices.pem`` are itself, ``server.pem`` the zone with its key, ``NAME.pem`` a device with its."""
+    """``ca.pem`` and ``devices.pem`` are itself, ``server.pem`` is the zone, ``NAME.pem`` a device; each with its key."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
