@@ -4,7 +4,8 @@ Every node of a zone balances over all nodes of the zone:
 
 - **HTTP** goes round robin by weight; the answer names its server in ``X-Served-By``.
 - **MQTT** goes by consistent hash of the client id, so that each device has a home node whichever balancer it
-  reaches, and the share of a canary is the share of its nodes. Over TLS, where the platform has certificates.
+  reaches, and the share of a canary is the share of its nodes. Over TLS, where the platform has certificates; the
+  server is then told the name in the device's certificate (PROXY protocol, version 2).
 
 Each request, and the start and the end of each MQTT session, is one line to the node program, fields separated by
 ``|``, so that a release is counted outside of itself:
@@ -179,6 +180,8 @@ frontend {name}-front
 
 def _mqtt_back(name: str, balancer: Balancer) -> str:
     # The hash is over the variable: over the payload HAProxy finds nothing here, and silently goes round the ring.
+    # Over TLS the server is told whose certificate it was: by then the connection is the balancer's.
+    says = " send-proxy-v2-ssl-cn" if balancer.tls else ""
     return f"""\
 backend {name}
     mode tcp
@@ -187,13 +190,13 @@ backend {name}
     timeout server 15m
     tcp-response inspect-delay 3s
     tcp-response content lua.session_start
-{_servers(name, balancer)}"""
+{_servers(name, balancer, says)}"""
 
 
-def _servers(name: str, balancer: Balancer) -> str:
+def _servers(name: str, balancer: Balancer, more: str = "") -> str:
     asks = name == balancer.ready_port
     lines = [f"    option httpchk GET {balancer.ready_path}", "    http-check expect status 200"] if asks else []
     for server in balancer.servers:
         how = "check" if asks else f"track {balancer.ready_port}/{server.name}"
-        lines.append(f"    server {server.name} {server.host}:{server.ports[name]} weight {server.weight} {how}")
+        lines.append(f"    server {server.name} {server.host}:{server.ports[name]} weight {server.weight} {how}{more}")
     return "\n".join(lines) + "\n"

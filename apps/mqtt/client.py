@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from apps.mqtt import packets, reasons
 from apps.mqtt import properties as p
 from apps.mqtt.access import CLIENT
+from apps.mqtt.config import REQUIRED
 from apps.mqtt.decode import Malformed
 from apps.mqtt.log import log
 from apps.mqtt.message import expiry, kept_properties
@@ -86,6 +87,11 @@ class Client:
         access, will = self._ingest.access, packet.will
         if not CLIENT.fullmatch(packet.client_id):
             return reasons.IDENTIFIER_NOT_VALID, f"client id {packet.client_id[:80]!r} is no device id"
+        certificate = self._connection.certificate
+        if certificate is None and self._ingest.settings.certificates == REQUIRED:
+            return reasons.NOT_AUTHORIZED, f"{packet.client_id} comes without a certificate"
+        if certificate is not None and certificate != packet.client_id:
+            return reasons.NOT_AUTHORIZED, f"{packet.client_id[:80]} comes with the certificate of {certificate[:80]!r}"
         if access.is_denied(packet.client_id):
             return reasons.BANNED, f"{packet.client_id} is on the list of denied clients"
         if "authentication_method" in packet.properties:

@@ -10,6 +10,9 @@ from typing import Any
 
 from apps.mqtt.rules import BadRule, Rule, parse
 
+ACCEPTED, REQUIRED = "accepted", "required"
+CHOICES = {"certificates": (ACCEPTED, REQUIRED)}
+"""What a text may be, where it is one of few."""
 ZONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 
 
@@ -33,6 +36,7 @@ class Settings:
     max_store_bytes: int = 0  # near it, readings that are far go early; 0: as much as the disk holds
     session_seconds: int = 604_800  # how long a session outlives its connection, at most; never over the retention
     watchers: str = "watch-*"  # client ids that may subscribe to the whole zone; patterns, separated by spaces
+    certificates: str = ACCEPTED  # "required": who comes without one, or not by the zone's balancers, is refused
     rules: tuple[Rule, ...] = ()  # a list of tables: see ``rules``
     forward_batch: int = 5_000  # documents in one write to the far store, at most
 
@@ -48,6 +52,7 @@ class Config:
     data: Path
     mongo_uri: str
     peers: dict[str, tuple[str, int]]  # the other nodes of the zone: where each answers by HTTP
+    balancers: frozenset[str]  # addresses of all nodes of the zone, from which its balancers connect
     settings: Settings
 
 
@@ -62,6 +67,7 @@ def load(path: Path) -> Config:
     zone = _needed(parsed, path, "zone", str)
     if not ZONE.fullmatch(zone):
         raise BadConfig(f'{path}: "zone" is {zone!r}; it may hold letters, digits, "_" and "-", at most 32.')
+    nodes = _nodes(parsed, path)
     return Config(
         zone=zone,
         node=_needed(parsed, path, "node", str),
@@ -71,7 +77,8 @@ def load(path: Path) -> Config:
         http_port=_needed(parsed, path, "ports.http", int),
         data=Path(_needed(parsed, path, "data", str)),
         mongo_uri=_needed(parsed, path, "secrets.mongo_uri", str),
-        peers=_peers(parsed, path),
+        peers={name: where for name, where in nodes.items() if name != parsed.get("node")},
+        balancers=frozenset(host for host, _ in nodes.values()) | {_needed(parsed, path, "bind", str)},
         settings=_settings(parsed, path),
     )
 
@@ -86,14 +93,13 @@ def _needed(parsed: Any, path: Path, key: str, kind: type) -> Any:
     return found
 
 
-def _peers(parsed: Any, path: Path) -> dict[str, tuple[str, int]]:
-    """Without the key, the node is alone in its zone."""
+def _nodes(parsed: Any, path: Path) -> dict[str, tuple[str, int]]:
+    """All nodes of the zone. Without the key, the node is alone in it."""
     try:
         named = parsed.get("peers", {}).items()
-        peers = {str(name): (str(peer["host"]), int(peer["ports"]["http"])) for name, peer in named}
+        return {str(name): (str(peer["host"]), int(peer["ports"]["http"])) for name, peer in named}
     except (AttributeError, KeyError, TypeError, ValueError):
         raise BadConfig(f'{path}: "peers" is not a table of nodes, each with "host" and "ports.http".') from None
-    return {name: where for name, where in peers.items() if name != parsed.get("node")}
 
 
 def _settings(parsed: Any, path: Path) -> Settings:
@@ -114,6 +120,9 @@ def _settings(parsed: Any, path: Path) -> Settings:
         if isinstance(field.default, str):
             if not isinstance(value, str):
                 raise BadConfig(f'{path}: "settings.{field.name}" is {value!r}; it must be a text.')
+            if value not in CHOICES.get(field.name, (value,)):
+                may = " or ".join(f'"{choice}"' for choice in CHOICES[field.name])
+                raise BadConfig(f'{path}: "settings.{field.name}" is {value!r}; it must be {may}.')
             chosen[field.name] = value
             continue
         lowest = 0 if field.default == 0 else 1

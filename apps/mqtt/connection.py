@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
-from apps.mqtt import packets, reasons
+from apps.mqtt import packets, proxy, reasons
 from apps.mqtt.client import Client
 from apps.mqtt.decode import Decoder, Malformed, WrongVersion
 from apps.mqtt.log import log
@@ -30,7 +30,9 @@ class Connection(asyncio.Protocol):
         self.client = Client(ingest, self)
         self._ingest = ingest
         self._loop = asyncio.get_running_loop()
+        self.certificate: str | None = None  # the name in it, as the balancer verified it
         self._decoder = Decoder(ingest.settings.max_packet_bytes)
+        self._head: bytes | None = None  # what came while it may still be the balancer's header; None: it is over
         self._transport: asyncio.Transport
         self._timer: asyncio.TimerHandle | None = None
         self._silence_limit = 0.0  # 1.5 × the keep-alive; 0: none
@@ -60,10 +62,14 @@ class Connection(asyncio.Protocol):
         if not self._ingest.admit(self):
             self.close()
             return
+        if transport.get_extra_info("peername")[0] in self._ingest.balancers:
+            self._head = b""  # from nobody else is it believed
         self._timer = self._loop.call_later(self._ingest.settings.connect_seconds, self._no_connect)
 
     def data_received(self, data: bytes) -> None:
         if self._ending or self._closed:
+            return
+        if self._head is not None and not (data := self._after_head(data)):
             return
         self._decoder.feed(data)
         self._process()
@@ -183,6 +189,23 @@ class Connection(asyncio.Protocol):
         self._timer = self._loop.call_later(FLUSH_SECONDS, self._transport.abort)
 
     # -- inside ------------------------------------------------------------------------------------------------
+
+    def _after_head(self, data: bytes) -> bytes:
+        """What follows the balancer's header; nothing until it is whole. Without one, all that came."""
+        head = (self._head or b"") + data
+        try:
+            found = proxy.read(head) if (is_head := proxy.begins(head)) else None
+        except Malformed as broken:
+            self._protocol_error(broken)
+            return b""
+        if is_head and found is None:
+            self._head = head
+            return b""
+        self._head = None
+        if found is None:
+            return head
+        self.certificate = found.name
+        return head[found.length :]
 
     def _process(self) -> None:
         try:

@@ -55,6 +55,7 @@ class Ingest:
         """``on_commit`` hears of every commit; ``far_cursor`` tells up to which reading all need nothing more."""
         self.settings = config.settings
         self.zone = config.zone
+        self.balancers = config.balancers
         self.access = access
         self.hub = hub
         self.wills = Wills(self.publish)

@@ -129,7 +129,8 @@ class Web:
         why = self._ingest.not_ready()
         if why is not None:
             return _json(HTTPStatus.SERVICE_UNAVAILABLE, {"ready": False, "zone": self._ingest.zone, "why": why})
-        return _json(HTTPStatus.OK, {"ready": True, "zone": self._ingest.zone})
+        certificates = self._ingest.settings.certificates  # the probe must know how to come in
+        return _json(HTTPStatus.OK, {"ready": True, "zone": self._ingest.zone, "certificates": certificates})
 
     def _metrics(self) -> Answer:
         """Both laws hold in every answer: the loop takes no other step while the numbers are gathered, and the

@@ -17,7 +17,7 @@ from controller.commands.exits import INTERRUPTED
 from infra.local.command import DONE, ERROR, NO, Parser
 from infra.local.ports import NoPortsLeft
 from infra.local.servers import ServerFailed, ServerMissing
-from tests.bench import deadman, harmless, ingest, judge, mechanics, seen
+from tests.bench import deadman, edge, harmless, ingest, judge, mechanics, seen
 from tests.bench.progress import say
 from tests.bench.result import Part, write
 from tests.bench.world import Broken, World, opened
@@ -28,7 +28,7 @@ IN_A_WORLD = {
     "deadman": (deadman.measure, 5),
     "harmless": (harmless.measure, 50),
 }
-ALONE = {"judge": (judge.measure, judge.ENOUGH), "ingest": (ingest.measure, 3)}
+ALONE = {"judge": (judge.measure, judge.ENOUGH), "ingest": (ingest.measure, 3), "edge": (edge.measure, 3)}
 PARTS = (*IN_A_WORLD, *ALONE)
 """Each with how many runs it takes when nobody says."""
 TROUBLES = (Broken, NoPortsLeft, ServerFailed, ServerMissing, RuntimeError, OSError)

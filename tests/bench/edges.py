@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +23,7 @@ from apps.mqtt.store import Arrival, Store, Tally
 from infra.local.ports import Ports
 
 ROOT = Path(__file__).parents[2]
+NOWHERE = "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100"
 FULL, NORMAL, NULL = "full", "normal", "null"
 
 
@@ -46,8 +48,9 @@ STORES = {FULL: Store, NORMAL: NormalStore, NULL: NullStore}
 class Edge:
     """A running application while a block lasts. ``ready_after`` is how long its start took."""
 
-    def __init__(self, folder: Path, store: str | None = None) -> None:
+    def __init__(self, folder: Path, store: str | None = None, *, mongo_uri: str = NOWHERE, **settings: object) -> None:
         self._folder = folder
+        self._mongo_uri, self._settings = mongo_uri, settings
         self._module = ["apps.mqtt"] if store is None else ["tests.bench.edges", store]
         self.mqtt, self.http = free_port(), free_port()
         self.ready_after = 0.0
@@ -58,7 +61,7 @@ class Edge:
         stated = {
             "environment": "bench", "zone": "BOS", "node": "bos-a", "bind": "127.0.0.1", "release": "none",
             "ports": {"mqtt": self.mqtt, "http": self.http}, "data": str(self._folder / "data"),
-            "settings": {}, "secrets": {"mongo_uri": "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=100"},
+            "settings": self._settings, "secrets": {"mongo_uri": self._mongo_uri},
         }  # fmt: skip
         config.write_text(json.dumps(stated))
         argv = [sys.executable, "-m", *self._module, "--config", str(config)]
@@ -89,15 +92,26 @@ class Edge:
     def pid(self) -> int:
         return self._process.pid
 
+    def metrics(self) -> dict[str, float]:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.http, timeout=10)) as connection:
+            connection.request("GET", "/metrics")
+            lines = connection.getresponse().read().decode().splitlines()
+        found = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, value in found}
+
+    def resident_bytes(self) -> int:
+        """Of the serving process and its sync process."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in (self.pid, *children))
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
     def _is_ready(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=1)
-        try:
-            connection.request("GET", "/ready")
-            return connection.getresponse().status == 200
-        except OSError:
-            return False
-        finally:
-            connection.close()
+        with closing(http.client.HTTPConnection("127.0.0.1", self.http, timeout=1)) as connection:
+            try:
+                connection.request("GET", "/ready")
+                return connection.getresponse().status == 200
+            except OSError:
+                return False
 
 
 free_port = Ports().take

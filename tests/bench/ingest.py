@@ -75,11 +75,11 @@ def edge(place: Path, store: str) -> Iterator[int]:
 
 
 @contextmanager
-def mosquitto(program: str, place: Path) -> Iterator[int]:
+def mosquitto(program: str, place: Path, more: str = "") -> Iterator[int]:
     """A broker that acknowledges what it keeps nowhere; nobody is subscribed."""
     place.mkdir(parents=True)
     port, config = free_port(), place / "mosquitto.conf"
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
+    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n{more}")
     with (place / "log").open("wb") as log:
         process = subprocess.Popen([program, "-c", str(config)], stdout=log, stderr=log)
     try:
@@ -90,10 +90,10 @@ def mosquitto(program: str, place: Path) -> Iterator[int]:
         process.wait()
 
 
-def publish(port: int, how: str, seconds: float) -> dict[str, float]:
+def publish(port: int, how: str, seconds: float, number: int = RATE, certificates: str = "") -> dict[str, float]:
     """A process of its own plays the devices."""
-    argv = [sys.executable, "-m", "tests.bench.publishers", how, str(port), str(seconds), str(RATE)]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    argv = [sys.executable, "-m", "tests.bench.publishers", how, str(port), str(seconds), str(number), certificates]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode:
         raise RuntimeError(f"The devices of the bench ended with {done.returncode}: {done.stderr[-400:]}")
     figures: dict[str, float] = json.loads(done.stdout)
