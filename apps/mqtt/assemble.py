@@ -19,6 +19,7 @@ from apps.mqtt.http_server import HttpServer
 from apps.mqtt.hub import Hub
 from apps.mqtt.ingest import Ingest
 from apps.mqtt.logs import own_logs
+from apps.mqtt.overview import Overview
 from apps.mqtt.peering import Peering
 from apps.mqtt.peers import password, peers_of
 from apps.mqtt.progress import ProgressReader
@@ -90,10 +91,13 @@ def assemble(config: Config, config_file: Path, store: Store) -> Application:
     peering = Peering(node, hub, reader, sessions, bell)
     hub.copied = peering.copied
     sessions.on_change = bell.ring
+    overview = Overview(
+        node, config.release, ingest, reader, progress, alerts, zone_reads, lambda: forwarder.state()[0]
+    )
     web = Web(
         Sources(
             ingest, reader, progress, forwarder.state, down, alerts, zone_reads,
-            Streams(node, reader, hub, peers, bell), peering, followers, word,
+            Streams(node, reader, hub, peers, bell), peering, followers, overview, word,
         )
     )  # fmt: skip
     server = HttpServer(web.respond, refuse, config.release)

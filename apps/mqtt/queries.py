@@ -90,6 +90,21 @@ class Reader:
         query = "SELECT device, epoch, seq, reading, ts, rts FROM latest"
         return [Latest(*row) for row in self._db.execute(query)]
 
+    def heard_last(self, limit: int) -> list[Latest]:
+        """The newest reading of the devices that were heard last."""
+        query = "SELECT device, epoch, seq, reading, ts, rts FROM latest ORDER BY rts DESC LIMIT ?"
+        return [Latest(*row) for row in self._db.execute(query, (limit,))]
+
+    def devices(self) -> int:
+        (count,) = self._db.execute("SELECT count(*) FROM latest").fetchone()
+        return int(count)
+
+    def set_aside(self, limit: int) -> list[dict[str, Any]]:
+        """The newest of what is in quarantine, without the payloads."""
+        query = "SELECT device, reason, payload_bytes, rts FROM quarantine ORDER BY n DESC LIMIT ?"
+        names = ("device", "reason", "bytes", "rts")
+        return [dict(zip(names, row, strict=True)) for row in self._db.execute(query, (limit,))]
+
     def page(self, after: int, limit: int, device: str | None = None) -> list[Row]:
         if device is None:
             rows = self._db.execute(PAGE, (after, limit))

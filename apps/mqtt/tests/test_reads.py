@@ -63,7 +63,7 @@ AFTER = "after must be an integer from 0 to 9223372036854775807, or a place that
         ("/v1/devices/unheard/latest", 404, "This device has sent no reading to this node."),
         ("/v1/devices/d1", 404, "There is nothing under this path."),
         ("/v1/devices/d1/latest/", 404, "There is nothing under this path."),
-        ("/", 404, "There is nothing under this path."),
+        ("/nothing", 404, "There is nothing under this path."),
         ("/v1/readings?limit=0", 400, "limit must be an integer from 1 to 1000."),
         ("/v1/readings?limit=1001", 400, "limit must be an integer from 1 to 1000."),
         ("/v1/readings?after=-1", 400, AFTER),
