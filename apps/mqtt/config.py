@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from apps.mqtt.rules import BadRule, Rule, parse
+from apps.mqtt import rules, schema
+from apps.mqtt.rules import BadRule, Rule
+from apps.mqtt.schema import BadSchema, Table
 
+TABLES: dict[str, Callable[[object], tuple[object, ...]]] = {"rules": rules.parse, "schema": schema.parse}
+MODES = ("declared", "infer")
 ZONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 
 
@@ -34,6 +39,8 @@ class Settings:
     session_seconds: int = 604_800  # how long a session outlives its connection, at most; never over the retention
     watchers: str = "watch-*"  # client ids that may subscribe to the whole zone; patterns, separated by spaces
     rules: tuple[Rule, ...] = ()  # a list of tables: see ``rules``
+    schema: tuple[Table, ...] = ()  # a list of tables: see ``schema``
+    schema_mode: str = "declared"  # "infer", for development: take what can be kept, write down what it is
     forward_batch: int = 5_000  # documents in one write to the far store, at most
 
 
@@ -105,12 +112,14 @@ def _settings(parsed: Any, path: Path) -> Settings:
         if field.name not in table:
             continue
         value = table[field.name]
-        if field.name == "rules":
+        if field.name in TABLES:
             try:
-                chosen["rules"] = parse(value)
-            except BadRule as error:
-                raise BadConfig(f'{path}: "settings.rules" cannot be used: {error}.') from None
+                chosen[field.name] = TABLES[field.name](value)
+            except (BadRule, BadSchema) as error:
+                raise BadConfig(f'{path}: "settings.{field.name}" cannot be used: {error}.') from None
             continue
+        if field.name == "schema_mode" and value not in MODES:
+            raise BadConfig(f'{path}: "settings.schema_mode" is {value!r}; it must be {" or ".join(MODES)}.')
         if isinstance(field.default, str):
             if not isinstance(value, str):
                 raise BadConfig(f'{path}: "settings.{field.name}" is {value!r}; it must be a text.')

@@ -25,6 +25,7 @@ from apps.mqtt.hub import Hub
 from apps.mqtt.log import log
 from apps.mqtt.packets import V5, puback
 from apps.mqtt.reasons import BANNED, PAYLOAD_INVALID, SUCCESS
+from apps.mqtt.schema import Schema
 from apps.mqtt.store import TRIM_ROWS, Arrival, Store, Tally
 from apps.mqtt.wills import Wills
 
@@ -56,6 +57,7 @@ class Ingest:
         self.settings = config.settings
         self.zone = config.zone
         self.access = access
+        self.schema = Schema(config.settings.schema, config.settings.schema_mode == "infer")
         self.hub = hub
         self.wills = Wills(self.publish)
         self.counters = Counters()

@@ -14,10 +14,9 @@ from apps.mqtt.layout import FILE
 from apps.mqtt.message import Message
 from apps.mqtt.topics import matches
 
-PAGE = "SELECT n, id, device, epoch, seq, reading, ts, rts FROM readings WHERE n > ? ORDER BY n LIMIT ?"
-PAGE_OF_DEVICE = (
-    "SELECT n, id, device, epoch, seq, reading, ts, rts FROM readings WHERE device = ? AND n > ? ORDER BY n LIMIT ?"
-)
+COLUMNS = "n, id, device, epoch, seq, reading, ts, rts, more"
+PAGE = f"SELECT {COLUMNS} FROM readings WHERE n > ? ORDER BY n LIMIT ?"
+PAGE_OF_DEVICE = f"SELECT {COLUMNS} FROM readings WHERE device = ? AND n > ? ORDER BY n LIMIT ?"
 LOGS = {
     "readings": (
         "SELECT n, device, payload, qos, properties, expires, rts, reading, seq, epoch, ts FROM readings "
@@ -48,6 +47,13 @@ class Row:
     reading: int | float
     ts: int | None
     rts: int
+    more: str | None = None
+    """The members that a schema allowed besides, as a JSON object."""
+
+    def as_json(self) -> dict[str, Any]:
+        told = {**asdict(self), "id": self.id.hex()}
+        more = told.pop("more")
+        return told if more is None else {**told, "more": json.loads(more)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +120,7 @@ class Reader:
 
     def rows(self, after: int, limit: int, device: str | None) -> list[dict[str, Any]]:
         """A page as readers get it."""
-        return [{**asdict(row), "id": row.id.hex()} for row in self.page(after, limit, device)]
+        return [row.as_json() for row in self.page(after, limit, device)]
 
     def zone(self) -> str:
         if not self._zone:

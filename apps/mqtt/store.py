@@ -28,8 +28,8 @@ TRIM_ROWS = 2_000  # in one transaction, so that no message waits long behind it
 
 NEWEST = "SELECT coalesce(max(n), (SELECT stored FROM totals)) FROM readings"
 INSERT = (
-    "INSERT INTO readings (n, id, device, epoch, seq, reading, ts, rts, payload, qos, properties, expires) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO readings (n, id, device, epoch, seq, reading, ts, rts, payload, qos, properties, expires, more) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 INSERT_MESSAGE = (
     "INSERT INTO messages (id, topic, payload, qos, publisher, properties, expires, rts) "
@@ -194,17 +194,17 @@ class Store:
                 reason = content.reason if isinstance(content, Unreadable) else "no identity"
                 found.unreadable[at] = (arrival, reason)
             elif name not in seen:
-                seen[name] = (content.value, content.ts)
+                seen[name] = (content.value, content.ts, content.more)
                 found.readings.append(arrival)
-            elif seen[name] == (content.value, content.ts):
+            elif seen[name] == (content.value, content.ts, content.more):
                 found.duplicates += 1
             else:
                 found.unreadable[at] = (arrival, "another reading has this epoch and seq")
         return found
 
-    def _known(self, ids: list[bytes]) -> dict[bytes, tuple[int | float, int | None]]:
-        query = "SELECT id, reading, ts FROM readings WHERE id IN"
-        return {row[0]: (row[1], row[2]) for row in self._among(query, ids)}
+    def _known(self, ids: list[bytes]) -> dict[bytes, tuple[int | float, int | None, str | None]]:
+        query = "SELECT id, reading, ts, more FROM readings WHERE id IN"
+        return {row[0]: (row[1], row[2], row[3]) for row in self._among(query, ids)}
 
     def _passed(self, ids: list[bytes]) -> set[bytes | None]:
         return {row[0] for row in self._among("SELECT id FROM messages WHERE id IN", ids)}
@@ -226,7 +226,7 @@ class Store:
             assert isinstance(reading, Reading)
             rows.append(
                 (n, a.id, a.device, reading.epoch, reading.seq, reading.value, reading.ts, a.rts,
-                 a.payload, a.qos, a.properties, a.expires)
+                 a.payload, a.qos, a.properties, a.expires, reading.more)
             )  # fmt: skip
         self._db.executemany(INSERT, rows)
         self._db.executemany(UPSERT_LATEST, [row[2:8] for row in rows])
