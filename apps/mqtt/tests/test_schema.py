@@ -151,7 +151,8 @@ def test_what_arrives_in_development_is_written_down_as_a_schema_that_takes_the_
     edge = new_edge(schema_mode="infer").start()
     for number in (1, 2):
         say(
-            edge, f"press-{number}", GOOD | {"mixed": 1, "load": 1, "new": True}, GOOD | {"seq": 2, "mixed": "x", "load": 0.5},
+            edge, f"press-{number}", GOOD | {"mixed": 1, "load": 1, "new": True},
+            GOOD | {"seq": 2, "mixed": "x", "load": 0.5},
             GOOD | {"seq": 3, "nested": {"a": 1}}, GOOD | {"seq": 4, "rts": 1},
         )  # fmt: skip
     say(edge, "saw-1", {"reading": 3, "seq": 1})
