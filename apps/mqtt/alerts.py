@@ -48,6 +48,9 @@ class Alerts:
     def standing(self) -> int:
         return len(self._devices.raised)
 
+    def stands(self, rule: str, device: str) -> bool:
+        return (rule, device) in self._devices.raised
+
     def look(self, kept: Iterable[Arrival]) -> None:
         """These are new, and on disk."""
         if not self._devices.rules:

@@ -10,7 +10,7 @@ from typing import Any
 from apps.mqtt.access import Access
 from apps.mqtt.alerts import Alerts
 from apps.mqtt.bell import Bell
-from apps.mqtt.config import Config
+from apps.mqtt.config import INFER, Config
 from apps.mqtt.down_store import DownReader
 from apps.mqtt.downlink import Downlink
 from apps.mqtt.follow import Follower
@@ -18,7 +18,9 @@ from apps.mqtt.homes import Homes
 from apps.mqtt.http_server import HttpServer
 from apps.mqtt.hub import Hub
 from apps.mqtt.ingest import Ingest
+from apps.mqtt.learning import Learning
 from apps.mqtt.logs import own_logs
+from apps.mqtt.overview import Overview
 from apps.mqtt.peering import Peering
 from apps.mqtt.peers import password, peers_of
 from apps.mqtt.progress import ProgressReader
@@ -42,6 +44,7 @@ class Application:
     followers: tuple[Follower, ...]
     downlink: Downlink
     alerts: Alerts
+    learning: Learning | None
 
     def work(self) -> list[Coroutine[Any, Any, None]]:
         """What never ends by itself; committing comes first, and is the last to be stopped."""
@@ -53,6 +56,7 @@ class Application:
             self.forwarder.keep_running(),
             self.downlink.publish_for_ever(),
             self.alerts.listen_for_silence(),
+            *(() if self.learning is None else (self.learning.write_for_ever(),)),
             *(follower.follow_for_ever() for follower in self.followers),
         ]
 
@@ -69,6 +73,7 @@ def assemble(config: Config, config_file: Path, store: Store) -> Application:
     heads = sessions.load_heads()
     followers = tuple(Follower(node, peer, hub, sessions, bell, heads.get(peer.name, {})) for peer in peers.values())
     progress = ProgressReader(config.data)
+    learning = Learning(config.data, config.zone) if config.settings.schema_mode == INFER else None
 
     def committed(tally: Tally) -> None:
         if tally.kept:
@@ -77,6 +82,8 @@ def assemble(config: Config, config_file: Path, store: Store) -> Application:
         bell.ring()
         forwarder.wake()
         alerts.look(tally.kept)
+        if learning is not None:
+            learning.look(tally.kept)
 
     # A deferred look-up, because each of the two needs the other.
     forwarder = Forwarder(config_file, lambda: downlink.news.ring())
@@ -91,11 +98,14 @@ def assemble(config: Config, config_file: Path, store: Store) -> Application:
     peering = Peering(node, hub, reader, sessions, bell)
     hub.copied = peering.copied
     sessions.on_change = bell.ring
+    overview = Overview(
+        node, config.release, ingest, reader, progress, alerts, zone_reads, lambda: forwarder.state()[0]
+    )
     web = Web(
         Sources(
             ingest, reader, progress, forwarder.state, down, alerts, zone_reads,
-            Streams(node, reader, hub, peers, bell), peering, followers, word,
+            Streams(node, reader, hub, peers, bell), peering, followers, overview, word,
         )
     )  # fmt: skip
     server = HttpServer(web.respond, refuse, config.release)
-    return Application(ingest, hub, sessions, forwarder, server, followers, downlink, alerts)
+    return Application(ingest, hub, sessions, forwarder, server, followers, downlink, alerts, learning)

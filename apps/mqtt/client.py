@@ -10,6 +10,7 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from apps.mqtt import packets, reasons
@@ -21,7 +22,7 @@ from apps.mqtt.log import log
 from apps.mqtt.message import expiry, kept_properties
 from apps.mqtt.packets import V5, Connect, Publish, Will
 from apps.mqtt.rate import Rate
-from apps.mqtt.reading import Reading, Unreadable, identity, read
+from apps.mqtt.reading import Reading, Take, Unreadable, identity, read
 from apps.mqtt.session import Limits, Session
 from apps.mqtt.store import PASSING, Arrival, Passing
 from apps.mqtt.subscribing import Asked
@@ -38,6 +39,7 @@ class Client:
         self._ingest = ingest
         self._connection = connection
         self._topic = ""
+        self._take: Take | None = None
         self._will: Will | None = None
         self._session: Session | None = None
         self._rate = Rate(ingest.settings.max_rate)
@@ -78,6 +80,8 @@ class Client:
             return
         self.name = packet.client_id
         self._topic = self._ingest.access.readings_topic(self.name)
+        if not self._ingest.schema.is_plain:
+            self._take = partial(self._ingest.schema.take, self.name)
         self._will = packet.will
         self._ingest.accept(self._connection, self.name)
         self._connection.wait_for("opening")
@@ -169,7 +173,7 @@ class Client:
         if packet.topic != self._topic:
             content: Reading | Unreadable | Passing = PASSING
         else:
-            content = read(packet.payload)
+            content = read(packet.payload, self._ingest.zone, self._take)
         name = identity(self._ingest.zone, self.name, content) if isinstance(content, Reading) else None
         told = packet.properties
         if not told:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from apps.mqtt.rules import BadRule, Rule, parse
+from apps.mqtt import rules, schema
+from apps.mqtt.rules import BadRule, Rule
+from apps.mqtt.schema import BadSchema, Table
 
+TABLES: dict[str, Callable[[object], tuple[object, ...]]] = {"rules": rules.parse, "schema": schema.parse}
 ACCEPTED, REQUIRED = "accepted", "required"
-CHOICES = {"certificates": (ACCEPTED, REQUIRED)}
+DECLARED, INFER = "declared", "infer"
+CHOICES = {"certificates": (ACCEPTED, REQUIRED), "schema_mode": (DECLARED, INFER)}
 """What a text may be, where it is one of few."""
 ZONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 
@@ -38,6 +43,8 @@ class Settings:
     watchers: str = "watch-*"  # client ids that may subscribe to the whole zone; patterns, separated by spaces
     certificates: str = ACCEPTED  # "required": who comes without one, or not by the zone's balancers, is refused
     rules: tuple[Rule, ...] = ()  # a list of tables: see ``rules``
+    schema: tuple[Table, ...] = ()  # a list of tables: see ``schema``
+    schema_mode: str = DECLARED  # "infer", for development: take what can be kept, write down what it is
     forward_batch: int = 5_000  # documents in one write to the far store, at most
 
 
@@ -111,11 +118,11 @@ def _settings(parsed: Any, path: Path) -> Settings:
         if field.name not in table:
             continue
         value = table[field.name]
-        if field.name == "rules":
+        if field.name in TABLES:
             try:
-                chosen["rules"] = parse(value)
-            except BadRule as error:
-                raise BadConfig(f'{path}: "settings.rules" cannot be used: {error}.') from None
+                chosen[field.name] = TABLES[field.name](value)
+            except (BadRule, BadSchema) as error:
+                raise BadConfig(f'{path}: "settings.{field.name}" cannot be used: {error}.') from None
             continue
         if isinstance(field.default, str):
             if not isinstance(value, str):

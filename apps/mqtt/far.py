@@ -7,6 +7,7 @@ reading and must never turn the queue into dead letters.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -83,6 +84,7 @@ class Far:
             "reading": row.reading,
             "ts": None if row.ts is None else DatetimeMS(row.ts),
             "rts": DatetimeMS(row.rts),
+            **({} if row.more is None else json.loads(row.more)),
         }
 
     def refusals(self, rows: Sequence[Row], details: Mapping[str, Any]) -> dict[int, str]:

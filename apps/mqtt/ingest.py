@@ -18,13 +18,14 @@ from dataclasses import dataclass
 from itertools import islice
 
 from apps.mqtt.access import Access
-from apps.mqtt.config import Config
+from apps.mqtt.config import INFER, Config
 from apps.mqtt.connection import Connection
 from apps.mqtt.counters import Counters
 from apps.mqtt.hub import Hub
 from apps.mqtt.log import log
 from apps.mqtt.packets import V5, puback
 from apps.mqtt.reasons import BANNED, PAYLOAD_INVALID, SUCCESS
+from apps.mqtt.schema import Schema
 from apps.mqtt.store import TRIM_ROWS, Arrival, Store, Tally
 from apps.mqtt.wills import Wills
 
@@ -57,6 +58,7 @@ class Ingest:
         self.zone = config.zone
         self.balancers = config.balancers
         self.access = access
+        self.schema = Schema(config.settings.schema, config.settings.schema_mode == INFER)
         self.hub = hub
         self.wills = Wills(self.publish)
         self.counters = Counters()

@@ -29,8 +29,8 @@ INSERT INTO totals VALUES (0, 0, 0);
 CREATE TABLE about (zone TEXT NOT NULL);
 """
 
-PUBLISHED = ("payload BLOB", "qos INTEGER", "properties BLOB", "expires INTEGER")
-"""Columns added to ``readings``: the message as it was published, for subscribers."""
+PUBLISHED = ("payload BLOB", "qos INTEGER", "properties BLOB", "expires INTEGER", "more TEXT")
+"""Columns added to ``readings``: the message as it was published, for subscribers; what a schema allowed besides."""
 
 ADDED = """
 CREATE TABLE IF NOT EXISTS messages (

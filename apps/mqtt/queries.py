@@ -14,10 +14,9 @@ from apps.mqtt.layout import FILE
 from apps.mqtt.message import Message
 from apps.mqtt.topics import matches
 
-PAGE = "SELECT n, id, device, epoch, seq, reading, ts, rts FROM readings WHERE n > ? ORDER BY n LIMIT ?"
-PAGE_OF_DEVICE = (
-    "SELECT n, id, device, epoch, seq, reading, ts, rts FROM readings WHERE device = ? AND n > ? ORDER BY n LIMIT ?"
-)
+COLUMNS = "n, id, device, epoch, seq, reading, ts, rts, more"
+PAGE = f"SELECT {COLUMNS} FROM readings WHERE n > ? ORDER BY n LIMIT ?"
+PAGE_OF_DEVICE = f"SELECT {COLUMNS} FROM readings WHERE device = ? AND n > ? ORDER BY n LIMIT ?"
 LOGS = {
     "readings": (
         "SELECT n, device, payload, qos, properties, expires, rts, reading, seq, epoch, ts FROM readings "
@@ -48,6 +47,13 @@ class Row:
     reading: int | float
     ts: int | None
     rts: int
+    more: str | None = None
+    """The members that a schema allowed besides, as a JSON object."""
+
+    def as_json(self) -> dict[str, Any]:
+        told = {**asdict(self), "id": self.id.hex()}
+        more = told.pop("more")
+        return told if more is None else {**told, "more": json.loads(more)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,21 @@ class Reader:
         query = "SELECT device, epoch, seq, reading, ts, rts FROM latest"
         return [Latest(*row) for row in self._db.execute(query)]
 
+    def heard_last(self, limit: int) -> list[Latest]:
+        """The newest reading of the devices that were heard last."""
+        query = "SELECT device, epoch, seq, reading, ts, rts FROM latest ORDER BY rts DESC LIMIT ?"
+        return [Latest(*row) for row in self._db.execute(query, (limit,))]
+
+    def devices(self) -> int:
+        (count,) = self._db.execute("SELECT count(*) FROM latest").fetchone()
+        return int(count)
+
+    def set_aside(self, limit: int) -> list[dict[str, Any]]:
+        """The newest of what is in quarantine, without the payloads."""
+        query = "SELECT device, reason, payload_bytes, rts FROM quarantine ORDER BY n DESC LIMIT ?"
+        names = ("device", "reason", "bytes", "rts")
+        return [dict(zip(names, row, strict=True)) for row in self._db.execute(query, (limit,))]
+
     def page(self, after: int, limit: int, device: str | None = None) -> list[Row]:
         if device is None:
             rows = self._db.execute(PAGE, (after, limit))
@@ -99,7 +120,7 @@ class Reader:
 
     def rows(self, after: int, limit: int, device: str | None) -> list[dict[str, Any]]:
         """A page as readers get it."""
-        return [{**asdict(row), "id": row.id.hex()} for row in self.page(after, limit, device)]
+        return [row.as_json() for row in self.page(after, limit, device)]
 
     def zone(self) -> str:
         if not self._zone:

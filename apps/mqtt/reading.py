@@ -2,10 +2,10 @@
 
 The rules of the payload and of a reading's identity live here; where readings are kept does not.
 
-A payload is a JSON object ``{"reading": number, "seq": int, "epoch": int?, "ts": int?}`` or a bare integer.
-``seq`` counts a device's readings, ``epoch`` tells its restarts apart (0 unless sent), ``ts`` is the device's clock
-in milliseconds. A member that is not listed makes the payload unreadable: to acknowledge it and drop the member would
-lose what the device was told is safe.
+A payload is a JSON object ``{"reading": number, "seq": int, "epoch": int?, "ts": int?, "_pk": zone?}`` or a bare
+integer. ``seq`` counts a device's readings, ``epoch`` tells its restarts apart (0 unless sent), ``ts`` is the device's
+clock in milliseconds. A member that is not listed, and that no schema declares, makes the payload unreadable: to
+acknowledge it and drop the member would lose what the device was told is safe.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import math
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, NoReturn
@@ -24,7 +24,10 @@ INT64_MAX = 2**63 - 1
 TS_MAX = 253_402_300_799_999  # the last millisecond of the year 9999: what every date type on the way can hold
 Scan = Callable[[str, int], tuple[object, int]]
 BARE_INTEGER = re.compile(rb"\s*([+-]?[0-9]{1,19})\s*")
-MEMBERS = frozenset(("reading", "seq", "epoch", "ts"))
+MEMBERS = frozenset(("reading", "seq", "epoch", "ts", "_pk"))
+
+Take = Callable[[Mapping[str, object]], None]
+"""Whether a reading may have these members, as a schema says; raises Refused. Those beyond ``MEMBERS`` are kept."""
 
 
 @dataclass(slots=True)  # one for each message: a frozen one takes three times as long to make
@@ -35,6 +38,8 @@ class Reading:
     seq: int | None = None
     epoch: int | None = None
     ts: int | None = None
+    more: str | None = None
+    """The members that a schema allowed besides, as a JSON object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,38 +47,37 @@ class Unreadable:
     reason: str
 
 
-class _Refused(ValueError):
-    pass
+class Refused(ValueError):
+    """Why a payload is no reading, in the words that its row in quarantine gets."""
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        raise _Refused("a member appears twice")
+        raise Refused("a member appears twice")
     return members
 
 
 def _constant(name: str) -> NoReturn:
-    raise _Refused(f"{name} is not a number that JSON knows")
+    raise Refused(f"{name} is not a number that JSON knows")
 
 
 # What ``decode`` calls in the end, without what it does besides. The stubs do not list it.
 _scan: Scan = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_constant).scan_once  # type: ignore[attr-defined]
 
 
-def read(payload: bytes) -> Reading | Unreadable:
+def read(payload: bytes, zone: str, take: Take | None = None) -> Reading | Unreadable:
     """The reading that ``payload`` carries, or why it carries none. Never raises."""
     bare = BARE_INTEGER.fullmatch(payload)
-    if bare is not None:
-        value = int(bare[1])
-        return Reading(value) if -INT64_MAX - 1 <= value <= INT64_MAX else Unreadable("the integer is over 64 bits")
     try:
+        if bare is not None:
+            return _bare(int(bare[1]), take)
         text = payload.decode("utf-8").strip(" \t\n\r")
         members, end = _scan(text, 0)
         if end < len(text):
             return Unreadable("the payload is neither a JSON object nor an integer")
-        return _reading(members)
-    except _Refused as refusal:
+        return _reading(members, zone, take)
+    except Refused as refusal:
         return Unreadable(str(refusal))
     except UnicodeDecodeError:
         return Unreadable("the payload is not UTF-8")
@@ -83,32 +87,46 @@ def read(payload: bytes) -> Reading | Unreadable:
         return Unreadable("the payload is neither a JSON object nor an integer")
 
 
-def _reading(members: object) -> Reading:
+def _bare(value: int, take: Take | None) -> Reading:
+    if not -INT64_MAX - 1 <= value <= INT64_MAX:
+        raise Refused("the integer is over 64 bits")
+    if take is not None:
+        take({"reading": value})
+    return Reading(value)
+
+
+def _reading(members: object, zone: str, take: Take | None) -> Reading:
     if type(members) is not dict:
-        raise _Refused("the payload is neither a JSON object nor an integer")
-    if not members.keys() <= MEMBERS:
+        raise Refused("the payload is neither a JSON object nor an integer")
+    if take is None and not members.keys() <= MEMBERS:
         unknown = members.keys() - MEMBERS
-        raise _Refused(f"the member {ascii(min(unknown))[:40]} is not known")
+        raise Refused(f"the member {ascii(min(unknown))[:40]} is not known")
     value = members.get("reading")
     if type(value) is int:
         _in_range("reading", value, -INT64_MAX - 1, INT64_MAX)
     elif type(value) is not float:
-        raise _Refused("reading is missing" if "reading" not in members else "reading is not a number")
+        raise Refused("reading is missing" if "reading" not in members else "reading is not a number")
     elif not math.isfinite(value):
-        raise _Refused("reading is not finite")
+        raise Refused("reading is not finite")
     if "seq" not in members:
-        raise _Refused("seq is missing")
+        raise Refused("seq is missing")
     seq = _in_range("seq", members["seq"], 0, INT64_MAX)
     epoch = _in_range("epoch", members.get("epoch", 0), 0, INT64_MAX)
     ts = _in_range("ts", members["ts"], 0, TS_MAX) if "ts" in members else None
-    return Reading(value, seq, epoch, ts)
+    if members.get("_pk", zone) != zone:
+        raise Refused(f"_pk is {ascii(members['_pk'])[:40]}, and this is zone {zone}")
+    if take is None:
+        return Reading(value, seq, epoch, ts)
+    take(members)
+    more = {name: members[name] for name in sorted(members.keys() - MEMBERS)}
+    return Reading(value, seq, epoch, ts, json.dumps(more) if more else None)
 
 
 def _in_range(name: str, number: object, low: int, high: int) -> int:
     if type(number) is not int:  # bool is an int to isinstance, and JSON's true is no number
-        raise _Refused(f"{name} is not an integer")
+        raise Refused(f"{name} is not an integer")
     if not low <= number <= high:
-        raise _Refused(f"{name} is not between {low} and {high}")
+        raise Refused(f"{name} is not between {low} and {high}")
     return number
 
 

@@ -1,8 +1,9 @@
 """When a device deserves attention: rules over its readings, and what each reading changes. Pure.
 
-A rule is ``above`` or ``below`` a value, a ``rate`` of change in a second, or ``silence`` for so many seconds. An alert
-is raised once and cleared once: ``clear`` says how far back a reading has to come, so that one which wavers around the
-bound does not ring all day.
+A rule is ``above`` or ``below`` a value, a ``rate`` of change in a second, ``silence`` for so many seconds, or an
+``anomaly``: a reading so many spreads away from what the device usually reads (``anomaly.py``). An alert is raised once
+and cleared once: ``clear`` says how far back a reading has to come, so that one which wavers around the bound does not
+ring all day.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-KINDS = ("above", "below", "rate", "silence")
+from apps.mqtt.anomaly import Scores
+
+KINDS = ("above", "below", "rate", "silence", "anomaly")
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 RATE_OVER_MS = 1_000  # a rate is measured over at least this long: two readings in one millisecond say nothing
 
@@ -52,20 +55,22 @@ class Devices:
     rules: tuple[Rule, ...]
     raised: set[tuple[str, str]] = field(default_factory=set)  # rule, device
     _anchors: dict[str, tuple[float, int]] = field(default_factory=dict)  # value and time
+    _scores: Scores = field(default_factory=Scores)
 
     def look(self, device: str, value: float, at: int) -> list[Change]:
         """One reading came at ``at``, in milliseconds."""
         changes = []
-        rate = self._rate(device, value, at)
-        for rule in self.rules:
-            if not rule.concerns(device):
-                continue
+        rules = [rule for rule in self.rules if rule.concerns(device)]
+        moved = self._rate(device, value, at)
+        unusual = self._scores.of(device, value) if any(rule.kind == "anomaly" for rule in rules) else None
+        for rule in rules:
+            score = unusual if rule.kind == "anomaly" else moved
             key = (rule.name, device)
-            verdict = _verdict(rule, value, rate, key in self.raised)
+            verdict = _verdict(rule, value, score, key in self.raised)
             if verdict is None or verdict == (key in self.raised):
                 continue
             (self.raised.add if verdict else self.raised.discard)(key)
-            changes.append(Change(rule, device, verdict, _why(rule, device, value, rate, verdict)))
+            changes.append(Change(rule, device, verdict, _why(rule, device, value, score, verdict)))
         return changes
 
     def silent(self, rule: Rule, device: str, seconds: float) -> list[Change]:
@@ -88,27 +93,31 @@ class Devices:
         return abs(value - anchor[0]) * 1000 / (at - anchor[1])
 
 
-def _verdict(rule: Rule, value: float, rate: float | None, stands: bool) -> bool | None:
+def _verdict(rule: Rule, value: float, score: float | None, stands: bool) -> bool | None:
     """Whether the alert stands after this reading; None: the reading does not say."""
     match rule.kind:
         case "above":
             return value > (rule.clear if stands else rule.limit)
         case "below":
             return value < (rule.clear if stands else rule.limit)
-        case "rate":
-            return None if rate is None else rate > rule.limit
+        case "rate" | "anomaly":
+            return None if score is None else score > rule.limit
         case _:
             return False  # it has said something
 
 
-def _why(rule: Rule, device: str, value: float, rate: float | None, is_raised: bool) -> str:
+def _why(rule: Rule, device: str, value: float, score: float | None, is_raised: bool) -> str:
     match rule.kind, is_raised:
         case "above", True:
             return f"{device} reads {value:g}, above {rule.limit:g}."
         case "below", True:
             return f"{device} reads {value:g}, below {rule.limit:g}."
         case "rate", True:
-            return f"{device} changes by {rate or 0:g} a second; {rule.limit:g} are allowed."
+            return f"{device} changes by {score or 0:g} a second; {rule.limit:g} are allowed."
+        case "anomaly", True:
+            return f"{device} reads {value:g}, {score or 0:.1f} spreads from its usual; {rule.limit:g} are allowed."
+        case "anomaly", False:
+            return f"{device} reads {value:g}, as usual by now."
         case "silence", _:
             return f"{device} is heard again: it reads {value:g}."
     return f"{device} reads {value:g} again."

@@ -29,9 +29,9 @@ CROWDED = 0.8  # of max_store_bytes in use: readings that are far go, whatever t
 TRIM_ROWS = 2_000  # in one transaction, so that no message waits long behind it
 
 NEWEST = "SELECT coalesce(max(n), (SELECT stored FROM totals)) FROM readings"
-COLUMNS = "n, id, device, epoch, seq, reading, ts, rts, payload, qos, properties, expires"
+COLUMNS = "n, id, device, epoch, seq, reading, ts, rts, payload, qos, properties, expires, more"
 INSERT = {
-    rows: f"INSERT INTO readings ({COLUMNS}) VALUES {', '.join(['(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'] * rows)}"
+    rows: f"INSERT INTO readings ({COLUMNS}) VALUES {', '.join(['(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'] * rows)}"
     for rows in (200, 20, 1)
 }
 """By how many rows go in at once: between two statements the event loop may take its turn, and keep it."""
@@ -203,17 +203,17 @@ class Store:
                 reason = content.reason if isinstance(content, Unreadable) else "no identity"
                 found.unreadable[at] = (arrival, reason)
             elif name not in seen:
-                seen[name] = (content.value, content.ts)
+                seen[name] = (content.value, content.ts, content.more)
                 found.readings.append(arrival)
-            elif seen[name] == (content.value, content.ts):
+            elif seen[name] == (content.value, content.ts, content.more):
                 found.duplicates += 1
             else:
                 found.unreadable[at] = (arrival, "another reading has this epoch and seq")
         return found
 
-    def _known(self, ids: list[bytes]) -> dict[bytes, tuple[int | float, int | None]]:
-        query = "SELECT id, reading, ts FROM readings WHERE id IN"
-        return {row[0]: (row[1], row[2]) for row in self._among(query, ids)}
+    def _known(self, ids: list[bytes]) -> dict[bytes, tuple[int | float, int | None, str | None]]:
+        query = "SELECT id, reading, ts, more FROM readings WHERE id IN"
+        return {row[0]: (row[1], row[2], row[3]) for row in self._among(query, ids)}
 
     def _passed(self, ids: list[bytes]) -> set[bytes | None]:
         return {row[0] for row in self._among("SELECT id FROM messages WHERE id IN", ids)}
@@ -238,7 +238,7 @@ class Store:
             reading = a.content
             assert isinstance(reading, Reading)
             row = (n, a.id, a.device, reading.epoch, reading.seq, reading.value, reading.ts, a.rts,
-                   a.payload, a.qos, a.properties, a.expires)  # fmt: skip
+                   a.payload, a.qos, a.properties, a.expires, reading.more)  # fmt: skip
             rows.append(row)
             numbered = numbered and reading.seq is not None
             former = latest.get(a.device)

@@ -53,7 +53,8 @@ class Streams:
         self._hub.interest.listen(1)
         beaten = time.monotonic()
         try:
-            yield b"retry: 1000\n\n"
+            # With the place of the beginning: who is cut off before the first event comes back to it all the same.
+            yield f"retry: 1000\nid: {write_id(places)}\n\n".encode()
             while True:
                 some = False
                 for node in list(places):

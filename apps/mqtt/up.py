@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 
 from apps.mqtt.config import Config
 from apps.mqtt.far import Far, reach
@@ -63,7 +62,7 @@ class Up:
 
 def dead_letters(rows: Sequence[Row], refused: dict[int, str]) -> list[DeadLetter]:
     return [
-        DeadLetter(row.n, row.id, json.dumps({**asdict(row), "id": row.id.hex()}), refused[index])
+        DeadLetter(row.n, row.id, json.dumps(row.as_json()), refused[index])
         for index, row in enumerate(rows)
         if index in refused
     ]

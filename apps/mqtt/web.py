@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
+from pathlib import Path
 
 from apps.mqtt.alerts import Alerts
 from apps.mqtt.counters import sample
@@ -15,6 +16,7 @@ from apps.mqtt.down_store import DownReader
 from apps.mqtt.follow import Follower
 from apps.mqtt.http_server import Answer, BadRequest, Request, Stream
 from apps.mqtt.ingest import Ingest
+from apps.mqtt.overview import Overview
 from apps.mqtt.peering import Peering
 from apps.mqtt.peers import HEADER
 from apps.mqtt.progress import ProgressReader
@@ -22,6 +24,7 @@ from apps.mqtt.queries import Reader
 from apps.mqtt.stream import Streams, TooMany
 from apps.mqtt.zone_reads import BadPlace, ZoneReads
 
+LIVE_PAGE = Path(__file__).with_name("page.html")
 PAGE_DEFAULT, PAGE_MAX = 100, 1000
 INT64_MAX = 2**63 - 1
 
@@ -41,6 +44,7 @@ class Sources:
     streams: Streams
     peering: Peering
     followers: Sequence[Follower]
+    overview: Overview
     word: str
     """By which the nodes of a zone know each other."""
 
@@ -50,6 +54,7 @@ class Web:
         self._from = sources
         self._ingest = sources.ingest
         self._reader = sources.reader
+        self._page = Answer(HTTPStatus.OK, LIVE_PAGE.read_bytes(), "text/html; charset=utf-8")
 
     async def respond(self, request: Request) -> Answer | Stream:
         try:
@@ -58,6 +63,8 @@ class Web:
                     return await self._latest_of_zone(device)
                 case ("v1", "readings"):
                     return await self._readings(request.query)
+                case ("v1", "zone"):
+                    return _json(HTTPStatus.OK, await self._from.overview.of_zone())
                 case ("v1", "stream"):
                     return self._stream(request)
                 case ("peer", what):
@@ -66,6 +73,8 @@ class Web:
                     return self._ready()
                 case ("live",):
                     return _json(HTTPStatus.OK, {"live": True, "zone": self._ingest.zone})
+                case ("",):
+                    return self._page
                 case ("metrics",):
                     return self._metrics()
         except BadRequest as why:
@@ -117,6 +126,8 @@ class Web:
         if what == "latest":
             own = self._latest(request.query.get("device", ""))
             return _json(HTTPStatus.OK, {"latest": json.loads(own.body) if own.status == HTTPStatus.OK else None})
+        if what == "summary":
+            return _json(HTTPStatus.OK, self._from.overview.node())
         try:
             found = await self._from.peering.respond(what, request.query)
         except (KeyError, ValueError):

@@ -39,7 +39,7 @@ class ZoneReads:
         found = [row for row in (own, *(answer["latest"] for answer in answers.values())) if row is not None]
         newest = None
         for row in found:
-            newest = row if newest is None or _is_newer(row, newest) else newest
+            newest = row if newest is None or is_newer(row, newest) else newest
         return newest, missing
 
     async def heard_elsewhere(self, device: str) -> tuple[int | None, bool]:
@@ -68,6 +68,10 @@ class ZoneReads:
             places[row["node"]] = row["n"]
         return merged, write_place(places), missing
 
+    async def ask_all(self, path: str, query: Row) -> tuple[dict[str, Any], list[str]]:
+        """What each peer answers, and the nodes that did not."""
+        return await self._ask(path, dict.fromkeys(self._peers, query))
+
     async def _ask(self, path: str, queries: Mapping[str, dict[str, Any]]) -> tuple[dict[str, Any], list[str]]:
         if not queries:
             return {}, []
@@ -86,7 +90,7 @@ class ZoneReads:
         return found, sorted(missing)
 
 
-def _is_newer(row: Row, than: Row) -> bool:
+def is_newer(row: Row, than: Row) -> bool:
     """The newest is what the device numbered last; where one carries no number, what came last."""
     if row["seq"] is None or than["seq"] is None:
         return bool(row["rts"] > than["rts"])

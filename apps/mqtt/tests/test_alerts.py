@@ -73,7 +73,7 @@ def test_a_rule_concerns_the_devices_it_names() -> None:
         ([HOT, HOT], "two rules are called 'hot'"),
         ([{"name": "a b", "above": 1}], "rules[0]: name is 'a b'"),
         ([{"above": 1}], "rules[0]: name is None"),
-        ([{"name": "x"}], "rules[0]: give one of above, below, rate, silence; 0 are given"),
+        ([{"name": "x"}], "rules[0]: give one of above, below, rate, silence, anomaly; 0 are given"),
         ([{"name": "x", "above": 1, "below": 0}], "2 are given"),
         ([{"name": "x", "above": "1"}], "rules[0]: above is '1'; it must be a number"),
         ([{"name": "x", "above": True}], "above is True"),

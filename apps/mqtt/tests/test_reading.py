@@ -57,7 +57,7 @@ UNREADABLE = [
 
 @pytest.mark.parametrize(("payload", "reading"), READABLE)
 def test_readable(payload: bytes, reading: Reading) -> None:
-    found = read(payload)
+    found = read(payload, "BOS")
     assert found == reading
     assert isinstance(found, Reading)
     assert type(found.value) is type(reading.value)
@@ -65,7 +65,7 @@ def test_readable(payload: bytes, reading: Reading) -> None:
 
 @pytest.mark.parametrize(("payload", "reason"), UNREADABLE, ids=[str(number) for number in range(len(UNREADABLE))])
 def test_unreadable_says_why(payload: bytes, reason: str) -> None:
-    found = read(payload)
+    found = read(payload, "BOS")
     assert isinstance(found, Unreadable)
     assert reason in found.reason
     assert len(found.reason) < 120
@@ -73,7 +73,7 @@ def test_unreadable_says_why(payload: bytes, reason: str) -> None:
 
 @given(st.binary(max_size=200))
 def test_reading_never_raises(payload: bytes) -> None:
-    assert isinstance(read(payload), Reading | Unreadable)
+    assert isinstance(read(payload, "BOS"), Reading | Unreadable)
 
 
 def test_a_reading_has_one_name_and_every_part_of_it_matters() -> None:

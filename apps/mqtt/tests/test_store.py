@@ -20,7 +20,7 @@ from apps.mqtt.store import Arrival, Store, Tally
 
 
 def arrival(payload: bytes, device: str = "d1", rts: int = 1000) -> Arrival:
-    content = read(payload)
+    content = read(payload, "BOS")
     name = identity("BOS", device, content) if isinstance(content, Reading) else None
     return Arrival(device, f"f/BOS/{device}/t", payload, content, name, rts)
 
