@@ -106,7 +106,7 @@ def restore(config: Config, copy: Path) -> Path | None:
         fresh.mkdir(parents=True)
         for name in told["files"]:
             shutil.copyfile(copy / name, fresh / name)
-        _number_beyond(fresh)
+        _number_beyond(fresh, config.zone)
         for file in fresh.iterdir():
             _flush(file)
         _flush(fresh)
@@ -169,12 +169,15 @@ def _refuse_newer(data: Path, told: dict[str, Any]) -> None:
         )
 
 
-def _number_beyond(data: Path) -> None:
+def _number_beyond(data: Path, zone: str) -> None:
     """Leave a gap in every numbering that others remember places of; the laws of ``release.toml`` hold as before.
 
     Readings that are not far yet (or the newest one) move behind the gap with the cursor: what follows them does, too.
     """
     with _open(data / layout.FILE) as db, _open(data / progress.FILE) as ahead:
+        layout.prepare(db, data, zone)  # a copy may be of a release that had fewer tables
+        # Who knows this file by a mark of its own learns that it is another now: its numbers mean something else.
+        db.execute("DELETE FROM marks WHERE name = 'volume'")
         known = bool(ahead.execute("PRAGMA user_version").fetchone()[0])
         cursor = ahead.execute("SELECT cursor FROM progress").fetchone()[0] if known else 0
         (newest,) = db.execute("SELECT coalesce(max(n), 0) FROM readings").fetchone()

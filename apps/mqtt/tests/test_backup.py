@@ -17,7 +17,7 @@ import pytest
 from pymongo import MongoClient
 
 from apps.mqtt.backup import BEYOND, MANIFEST
-from apps.mqtt.layout import FILE
+from apps.mqtt.layout import FILE, SCHEMA
 from apps.mqtt.packets import puback
 from apps.mqtt.tests.device import Crowd, Device, numbered
 from apps.mqtt.tests.running import ROOT, Edge, Mongod, until
@@ -139,6 +139,26 @@ def test_a_copy_that_is_not_whole_is_refused_and_nothing_is_touched(edge: Edge, 
     (copy / MANIFEST).unlink()
     assert "it is no copy, or one that was cut off." in backup(edge, "restore", "--from", str(copy), rc=1)
     assert not edge.data.exists()
+
+
+def test_a_copy_of_an_older_release_comes_back_and_is_another_volume(edge: Edge, tmp_path: Path) -> None:
+    edge.kill()
+    shutil.rmtree(edge.data)
+    edge.data.mkdir()
+    with sqlite3.connect(edge.data / FILE) as db:
+        db.executescript(f"{SCHEMA} PRAGMA user_version = 1; INSERT INTO about VALUES ('BOS');")
+        db.execute("INSERT INTO readings VALUES (1, x'000102030405060708090a0b', 'd1', 0, 1, 7, NULL, 1000)")
+        db.execute("UPDATE totals SET stored = 1")
+        db.execute("CREATE TABLE marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID")
+        db.execute("INSERT INTO marks VALUES ('volume', 7)")
+    copy = saved(edge, tmp_path / "copies")
+    backup(edge, "restore", "--from", str(copy))
+    edge.start()
+    say(edge, 2)
+    assert [(row["seq"], row["n"]) for row in edge.readings()] == [(1, BEYOND + 1), (2, BEYOND + 2)]
+    assert edge.metrics()["backlog"] == 2
+    with sqlite3.connect(edge.data / FILE) as db:
+        assert db.execute("SELECT value FROM marks WHERE name = 'volume'").fetchone() != (7,)
 
 
 def test_a_disk_that_is_full_leaves_no_copy_and_a_sentence(edge: Edge, tmp_path: Path) -> None:
