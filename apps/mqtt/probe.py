@@ -1,7 +1,9 @@
 """The round trip of one synthetic device: ``python -m apps.mqtt.probe --port MQTT --http HTTP``.
 
-Connects, publishes at quality of service 1, waits for the PUBACK, reads the same value back by HTTP. Prints one JSON
-line; exit 0 when the round trip works, 1 when it does not. Its devices are ``probe-0`` … ``probe-63``, chosen by
+Connects, publishes at quality of service 1, waits for the PUBACK, reads the same value back by HTTP. With ``--far
+FILE``, which holds a far store's address, the round goes on: until the reading is there, and a command came back from
+there (``far_round.py``). A release is judged without that: the far store's absence is no fault of a node. Prints one
+JSON line; exit 0 when the round trip works, 1 when it does not. Its devices are ``probe-0`` … ``probe-63``, chosen by
 process id, so that probes which overlap do not replace each other's connection.
 """
 
@@ -14,13 +16,14 @@ import os
 import socket
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 from apps.mqtt import proxy
 from apps.mqtt.config import REQUIRED
 from apps.mqtt.packets import Connect, Disconnect, Publish, connack, encode, puback
 
-TOTAL_SECONDS = 4.5
+TOTAL_SECONDS, FAR_SECONDS = 4.5, 20.0
 DEVICES = 64
 
 
@@ -28,8 +31,10 @@ class Failed(Exception):
     pass
 
 
-def round_trip(host: str, mqtt_port: int, http_port: int, device: str, deadline: float) -> dict[str, object]:
-    """Raises Failed or OSError."""
+def round_trip(
+    host: str, mqtt_port: int, http_port: int, device: str, deadline: float, far: str = ""
+) -> dict[str, object]:
+    """Raises Failed or OSError. ``far`` is the far store's address, or empty: no further than the edge."""
     status, ready, release = _get(host, http_port, "/ready", deadline)
     if status != 200:
         raise Failed(f"/ready answers {status}: {ready.get('why', 'no reason given')}")
@@ -52,9 +57,23 @@ def round_trip(host: str, mqtt_port: int, http_port: int, device: str, deadline:
     if status != 200 or answer.get("epoch") != epoch or answer.get("reading") != epoch % 1000:
         raise Failed(f"the reading was acknowledged, but {latest} answers {status} {json.dumps(answer)[:200]}")
     read = time.monotonic()
+    further: dict[str, float] = {}
+    if far:
+        from apps.mqtt.far_round import (  # the driver takes a while to import, and is not needed else
+            FarFailed,
+            far_round,
+        )
+
+        try:
+            further = far_round(
+                far, str(ready["zone"]), device, epoch, (host, mqtt_port), acknowledged, lambda: _left(deadline)
+            )
+        except FarFailed as failed:
+            raise Failed(str(failed)) from None
     return {
         "puback_ms": round((acknowledged - began) * 1000, 2),
         "read_ms": round((read - acknowledged) * 1000, 2),
+        **further,
         "release": release,
     }
 
@@ -62,7 +81,7 @@ def round_trip(host: str, mqtt_port: int, http_port: int, device: str, deadline:
 def _left(deadline: float) -> float:
     left = deadline - time.monotonic()
     if left <= 0:
-        raise Failed(f"the round trip took more than {TOTAL_SECONDS} s")
+        raise Failed("the round trip took more time than it has")
     return left
 
 
@@ -97,9 +116,13 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--http", type=int, required=True, help="the HTTP port")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--device", default=f"probe-{os.getpid() % DEVICES}")
+    parser.add_argument("--far", type=Path, metavar="FILE", help="go on to the far store, whose address is in FILE")
+    parser.add_argument("--within", type=float, help="seconds for all of it (4.5; with --far 20)")
     asked = parser.parse_args(argv)
+    deadline = time.monotonic() + (asked.within or (FAR_SECONDS if asked.far else TOTAL_SECONDS))
     try:
-        found = round_trip(asked.host, asked.port, asked.http, asked.device, time.monotonic() + TOTAL_SECONDS)
+        far = asked.far.read_text("utf-8").strip() if asked.far else ""
+        found = round_trip(asked.host, asked.port, asked.http, asked.device, deadline, far)
     except (Failed, OSError) as error:
         print(json.dumps({"ok": False, "why": str(error)}))
         return 1

@@ -60,6 +60,7 @@ class Edge:
         **settings: int | str,
     ) -> None:
         self.directory = directory
+        self.root = ROOT  # of the release that runs; a former one's, where a test goes back to it
         self.zone = zone
         self.mqtt, self.http = free_port(), free_port()
         self.config = directory / "config.json"
@@ -83,7 +84,7 @@ class Edge:
         self.config.write_text(json.dumps(self.document))
         argv = [*prefix, sys.executable, "-m", "apps.mqtt", "--config", str(self.config)]
         with self.log.open("ab") as log:
-            return subprocess.Popen(argv, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=log)
+            return subprocess.Popen(argv, cwd=self.root, env={**os.environ, "PYTHONPATH": str(self.root)}, stderr=log)
 
     def start(self, *prefix: str) -> Edge:
         self.process = self.spawn(*prefix)

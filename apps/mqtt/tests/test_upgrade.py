@@ -1,0 +1,98 @@
+"""An upgrade and its revert over one data directory: real former releases, from the history of the repository.
+
+What a rollout does to a node is to stop one release and start another on the data that the first wrote, with whatever
+the first had not forwarded. Nothing may be lost or doubled in either direction.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from apps.mqtt.packets import puback
+from apps.mqtt.tests.device import Device
+from apps.mqtt.tests.running import NOWHERE, ROOT, Edge, Mongod, until
+
+FORMER = {
+    "with subscribers": "ad772be8978c8a2168da029b54b6eb2f1d69aca3",
+    "before subscribers": "2086360284fbc50431bfa3ed081a73a58ec9a9b1~1",
+}
+
+
+@pytest.fixture(params=list(FORMER.values()), ids=list(FORMER))
+def former(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """A checkout of the application as it was."""
+    made = subprocess.run(
+        ["git", "archive", request.param, "apps/__init__.py", "apps/mqtt"], cwd=ROOT, capture_output=True, check=False
+    )
+    if made.returncode:
+        pytest.skip("This is no clone with the repository's history.")
+    with tarfile.open(fileobj=io.BytesIO(made.stdout)) as tar:
+        tar.extractall(tmp_path / "former", filter="data")
+    return tmp_path / "former"
+
+
+def say(edge: Edge, *seqs: int, **more: Any) -> None:
+    device = Device(edge.mqtt, "press-1", zone=edge.zone).connected()
+    for packet, seq in enumerate(seqs, 1):
+        device.publish(json.dumps({"reading": seq, "seq": seq, **more}).encode(), packet)
+        assert device.receive(4) == puback(packet)
+    device.close()
+
+
+def switch(edge: Edge, root: Path, mongo_uri: str) -> None:
+    assert edge.stop() == 0
+    edge.root = root
+    edge.document["secrets"]["mongo_uri"] = mongo_uri
+    edge.start()
+
+
+def test_a_backlog_of_either_release_is_forwarded_by_the_other(
+    new_edge: Callable[..., Edge], mongod: Mongod, former: Path, request: pytest.FixtureRequest
+) -> None:
+    zone = f"U{sum(map(ord, request.node.name))}"
+    edge = new_edge(zone=zone, mongo_uri=NOWHERE)
+    edge.root = former
+    edge.start()
+    say(edge, 1, 2, 3)
+    switch(edge, ROOT, NOWHERE)  # the upgrade, with a backlog of the former release
+    say(edge, 3, 4, 5, 6)
+    counts = edge.metrics()
+    assert (counts["duplicates"], counts["backlog"], counts["stored"]) == (1, 6, 6)
+    switch(edge, former, mongod.uri)  # the revert, with a backlog of the newer one; the far store is back
+    say(edge, 6, 7)
+    until(lambda: edge.metrics()["backlog"] == 0)  # each scrape is held to both laws
+    assert edge.metrics()["duplicates"] == 1
+    switch(edge, ROOT, mongod.uri)  # and the next try
+    say(edge, 8)
+    until(lambda: edge.metrics()["backlog"] == 0)
+    assert [row["seq"] for row in edge.readings()] == list(range(1, 9))
+    with MongoClient[dict[str, Any]](mongod.uri) as client:
+        far = [document["seq"] for document in client[f"zone_{zone.lower()}"]["readings"].find().sort("seq", 1)]
+    assert far == list(range(1, 9))
+
+
+def test_a_release_that_knows_no_declared_members_forwards_the_reading_and_keeps_the_rest_on_the_node(
+    new_edge: Callable[..., Edge], mongod: Mongod, former: Path, request: pytest.FixtureRequest
+) -> None:
+    zone = f"V{sum(map(ord, request.node.name))}"
+    edge = new_edge(
+        zone=zone, mongo_uri=NOWHERE, schema=[{"members": {"reading": {}, "seq": {}, "unit": {"type": "text"}}}]
+    )
+    edge.start()
+    say(edge, 1, unit="C")
+    switch(edge, former, mongod.uri)
+    until(lambda: edge.metrics()["backlog"] == 0)
+    with MongoClient[dict[str, Any]](mongod.uri) as client:
+        (document,) = client[f"zone_{zone.lower()}"]["readings"].find()
+    assert document["reading"] == 1 and "unit" not in document
+    switch(edge, ROOT, mongod.uri)
+    assert edge.readings()[0]["more"] == {"unit": "C"}
