@@ -220,6 +220,8 @@ def parser() -> Parser:
         if action == "refresh":
             made.add_argument("--adopt", action="store_true", help="take what is there into the stack's state")
         else:
+            said = "preview: write down what would be done; up: do exactly that, or nothing"
+            made.add_argument("--plan", type=Path, metavar="FILE", help=said)
             said = f"at most so many may be deleted or replaced (default: {DELETIONS})"
             made.add_argument("--deletions", type=int, default=DELETIONS, metavar="NUMBER", help=said)
             said = "let this protected resource be deleted as well; may be given again"

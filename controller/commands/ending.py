@@ -1,8 +1,8 @@
 """The end of a controller that is told to stop: what is under way may finish for a moment, then it is ended.
 
-What pool threads wait for are processes: commands to nodes, copies of releases, git, pip. Each leaves things whole or
-as they were when it is ended, and the next controller reads back how far it came. A copy may take minutes; a person who
-stops a controller, or a supervisor with a time limit of its own, does not wait so long.
+What pool threads wait for are processes (commands to nodes, copies of releases, git, pip) or answers of AWS. Each
+leaves things whole or as they were when it is ended, and the next controller reads back how far it came. A copy may
+take minutes; a person who stops a controller, or a supervisor with a time limit of its own, does not wait so long.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+
+from controller.transports.aws import LEAVING
 
 GRACE = 3.0
 """Seconds for what is under way: commands that lead back to last good are over by then."""
@@ -30,6 +32,7 @@ def wind_up(pools: Mapping[str, ThreadPoolExecutor]) -> None:
         pool.shutdown(wait=False, cancel_futures=True)
     for sign, patience in ((None, GRACE), (signal.SIGTERM, TO_CLEAN_UP), (signal.SIGKILL, TO_CLEAN_UP)):
         if sign is not None:
+            LEAVING.set()
             for pid in children():
                 end(pid, sign)
         until = time.monotonic() + patience

@@ -43,18 +43,26 @@ def infra(args: argparse.Namespace) -> int:
 
 
 def obey(args: argparse.Namespace, started: float) -> int:
+    from infra.engine import reviewed
     from infra.engine import steps as words
     from infra.engine.stack import Stack
 
+    if args.action == "up" and args.plan and not args.plan.is_file():
+        return say(
+            f"{args.plan}: there is no such plan; `turnabout infra preview {args.environment} --plan` writes one."
+        )
     stack = Stack(args.environment, Path(args.folder))
     match args.action:
         case "preview":
             steps = stack.preview()
+            if args.plan:
+                args.plan.write_text(reviewed.to_json(args.environment, steps))
             show(args, steps, words.WORDS, started)
             words.look(args.environment, steps, args.deletions, args.unprotect)
             return DONE
         case "up":
-            steps = stack.up(args.deletions, args.unprotect, lambda step: print(step, file=sys.stderr))
+            meant = reviewed.from_json(args.plan.read_text(), args.environment, str(args.plan)) if args.plan else None
+            steps = stack.up(args.deletions, args.unprotect, lambda step: print(step, file=sys.stderr), meant)
             show(args, steps, words.DONE, started)
             return DONE
         case _:

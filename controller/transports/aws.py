@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from controller.errors import Refused
 
 CONNECT_SECONDS, READ_SECONDS = 3, 5
+LEAVING = threading.Event()
+"""Set while this process ends: who waits for an answer of AWS's gives it up."""
 AT_ONCE = 32
 """Connections: every node of a large environment may be asked after at the same time."""
 

@@ -20,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from controller.errors import Unreachable
 from controller.ports import Ran
+from controller.transports.aws import LEAVING
 from infra.outputs import Outputs
 
 DOCUMENT = "AWS-RunShellScript"
@@ -94,13 +95,13 @@ class SsmTransport:
             except BotoCoreError as error:
                 said = f"Systems Manager was not reached ({error}), so it is unknown whether it acted"
                 raise Unreachable(f"commanding {node}", said, "It is read back.") from error
-            time.sleep(pause)
+            if LEAVING.wait(pause):
+                raise Unreachable(f"commanding {node}", "this controller ends", "The next one reads it back.")
             pause = min(pause * 1.5, LONGEST_PAUSE)
 
     def _over(self, node: str, command: str, until: float) -> Mapping[str, Any] | None:
         pause = FIRST_PAUSE
-        while time.monotonic() + pause < until:
-            time.sleep(pause)
+        while time.monotonic() + pause < until and not LEAVING.wait(pause):
             told = self._told(node, command)
             if told is not None and is_over(told):
                 return told

@@ -10,7 +10,7 @@ import os
 import runpy
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from pulumi.automation.errors import CommandError, StackNotFoundError
 from pulumi.automation.events import EngineEvent, StepEventMetadata
 
 from infra.engine.binary import find
+from infra.engine.reviewed import digest, hold
 from infra.engine.steps import ENGINES, Step, look
 from infra.engine.trouble import (
     SAFE,
@@ -59,6 +60,10 @@ class Stack:
 
     def preview(self) -> list[Step]:
         """What ``up`` would do, with what was changed by hand, and with what the engine refuses as protected."""
+        return self._preview()[0]
+
+    def _preview(self) -> tuple[list[Step], bool]:
+        """That, and whether there is nothing to do at all, not even to write down in the state."""
         self._need_atlas()
         events: list[EngineEvent] = []
         try:
@@ -67,14 +72,27 @@ class Stack:
         except Failed:
             if not only_protected(complaints(events)):
                 raise
-        return in_order(planned(events))
+        return in_order(planned(events)), all(map(stays, events))
 
-    def up(self, allowed: int, unprotected: Collection[str] = (), told: Told = lambda step: None) -> list[Step]:
-        """Do it, unless the guard says no (NotAllowed). ``told`` hears of each step when it is done."""
+    def up(
+        self,
+        allowed: int,
+        unprotected: Collection[str] = (),
+        told: Told = lambda step: None,
+        reviewed: Sequence[Step] | None = None,
+    ) -> list[Step]:
+        """Do it, unless the guard says no (NotAllowed). ``told`` hears of each step when it is done.
+
+        With ``reviewed`` exactly that is done or nothing.
+        """
         if left := self._unfinished():
             raise Failed(unfinished(self.environment, left))
-        steps = self.preview()
+        steps, quiet = self._preview()
+        if reviewed is not None:
+            hold(self.environment, steps, reviewed)
         look(self.environment, steps, allowed, unprotected)
+        if quiet:
+            return steps
         for step in steps:
             if step.protected and step.deed in ("delete", "replace"):
                 self._command("state", "unprotect", step.urn, "--yes")
@@ -168,7 +186,19 @@ def _step(metadata: StepEventMetadata) -> Step | None:
     if deed in ("refresh", "read", "discard") or deed in ENGINES:
         return None
     paths = tuple(sorted(metadata.detailed_diff or metadata.diffs or ()))
-    return Step(deed, metadata.urn, paths, bool(metadata.old and metadata.old.protect))
+    becomes = digest(metadata.new.inputs) if metadata.new and deed != "same" else ""
+    return Step(deed, metadata.urn, paths, bool(metadata.old and metadata.old.protect), becomes)
+
+
+def stays(event: EngineEvent) -> bool:
+    """Whether what the engine says of a resource leaves both the cloud and the state as they are."""
+    metadata = event.resource_pre_event.metadata if event.resource_pre_event else None
+    if metadata is None or metadata.op.value in ("refresh", "read"):
+        return True
+    old, new = metadata.old, metadata.new
+    if metadata.op.value != "same" or old is None or new is None:
+        return False
+    return all(getattr(old, name) == getattr(new, name) for name in ("urn", "parent", "provider", "protect", "inputs"))
 
 
 def complaints(events: list[EngineEvent]) -> Iterator[Complaint]:

@@ -30,6 +30,8 @@ class Step:
     paths: tuple[str, ...] = ()
     """The properties that change."""
     protected: bool = False
+    becomes: str = ""
+    """A digest of what the resource is to become, of a step that changes something."""
 
     @property
     def name(self) -> str:

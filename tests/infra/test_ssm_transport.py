@@ -27,7 +27,7 @@ from controller.errors import Refused, Unreachable
 from controller.fleets import nodes
 from controller.fleets.nodes import NodeFleet
 from controller.model import Activate, Confirm, Revert, Stage
-from controller.transports import ssm
+from controller.transports import aws, ssm
 from controller.transports.ssm import SsmTransport
 from infra.outputs import NodeOutput, Outputs
 from tests.infra.emulated.cloud import EmulatedCloud
@@ -173,6 +173,21 @@ def test_a_command_that_somebody_cancels_is_unknown(way: Way) -> None:
     said = "commanding bos-a: it was cancelled, so it is unknown whether it acted. It is read back."
     assert way.sentence("sh", "-c", "touch mark; sleep 60") == said
     thread.join()
+
+
+def test_a_controller_that_ends_gives_up_waiting_and_cancels_what_runs(way: Way, tmp_path: Path) -> None:
+    said = list[str]()
+    waiting = threading.Thread(target=lambda: said.append(way.sentence("sh", "-c", "touch mark; sleep 60", timeout=50)))
+    waiting.start()
+    eventually((way.stand.folder / "mark").exists)
+    aws.LEAVING.set()
+    try:
+        waiting.join(10)
+    finally:
+        aws.LEAVING.clear()
+    assert not waiting.is_alive()
+    assert "so it is unknown whether it acted" in said[0]
+    eventually(lambda: way.statuses() == ["Cancelled"])
 
 
 @pytest.mark.parametrize(
