@@ -52,7 +52,7 @@ class Outcome:
 
 
 def tried(room: Room, change: Change) -> Outcome:
-    before, seen, stated = {one.name for one in room.look()}, room.naive(), room.engine()
+    before, seen, stated = {one.name for one in room.look()}, room.naive(), room.engine_before()
     room.plant(change)
     began = time.perf_counter()
     new = [one for one in room.look() if one.name not in before]

@@ -27,6 +27,8 @@ from controller.drift.finding import Finding
 from controller.drift.resources import Resources, read
 from controller.observers.aws import AwsAccount
 from environments.settings import put, written
+from infra import declared as program
+from infra import published
 from infra.engine.binary import NoEngine
 from tests.drift_suite.changes import Change
 from tests.drift_suite.rooms import planted
@@ -71,6 +73,7 @@ class Cloud:
         self.client = clients(self.cloud)
         self.declared = declared(written(HOUSE / "environments", "prod").table)
         self.calls, self.seconds, self.engine_seconds = 0, 0.0, 0.0
+        self.stated: frozenset[tuple[str, str]] = frozenset()
 
     def brought_up(self, account: Account) -> dict[str, str]:
         account.make_stack("prod")
@@ -125,7 +128,14 @@ class Cloud:
         assert said.code in (0, 2), said.err
         self.engine_seconds = max(self.engine_seconds, said.seconds)
         steps = json.loads(said.out)["steps"]
-        return frozenset((f"{one['kind']} {one['name']}", path) for one in steps for path in one["properties"] or [""])
+        self.stated = frozenset(
+            (f"{one['kind']} {one['name']}", path) for one in steps for path in one["properties"] or [""]
+        )
+        return self.stated
+
+    def engine_before(self) -> frozenset[tuple[str, str]] | None:
+        """What it said last: nothing that it knows of has changed since."""
+        return self.stated if self.account is not None else None
 
     def later(self, command: str) -> bool:
         return self.account is not None and command == UP
@@ -151,10 +161,11 @@ def at_ten_times(nodes: int = 26) -> tuple[int, int, float]:
     """Resources of prod with so many nodes in each zone, and the calls and seconds of one look at it."""
     more = [(("fleet", app, "nodes_per_zone"), nodes) for app in ("mqtt", "c360")]
     table = put(written(HOUSE / "environments", "prod").table, more)
+    published.PARAMETER_BYTES = 1_000_000  # one look is measured here, not what a controller is told
     with EmulatedCloud(opted_in=("us-east-1-wl1",)) as cloud:
         client = clients(cloud)
         fill(client, "prod", table)
-        asked = declared(table)
+        asked = read(program.answer({"name": "prod", "table": table})["resources"])
         began = time.perf_counter()
         account = AwsAccount(client).look("prod")
         findings = live.compare("prod", asked, account).findings

@@ -59,6 +59,10 @@ class Room(Protocol):
         """What Pulumi's refresh says is not as its state has it: resource and property; None where it is not here."""
         ...
 
+    def engine_before(self) -> frozenset[tuple[str, str]] | None:
+        """What it said before the change."""
+        ...
+
     def later(self, command: str) -> bool:
         """Whether a command that a finding prints is run once, at the end, for all whose end it is."""
         ...
@@ -72,6 +76,9 @@ class Plain:
     """A room that no engine looks at, and in which nothing is left for the end."""
 
     def engine(self) -> frozenset[tuple[str, str]] | None:
+        return frozenset()
+
+    def engine_before(self) -> frozenset[tuple[str, str]] | None:
         return frozenset()
 
     def later(self, command: str) -> bool:
