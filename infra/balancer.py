@@ -131,7 +131,7 @@ frontend {name}-front
     mode http
     bind {balancer.bind}:{balancer.fronts[name]}
     log global
-    log-format "http|{name}|%s|%ST|%Ta|%ts|%[var(txn.client)]|%HM|%HP"
+    log-format "http|{name}|%s|%ST|%Ta,%U,%B|%ts|%[var(txn.client)]|%HM|%HP"
     timeout client 75s
     timeout http-request 5s
     timeout http-keep-alive 75s
@@ -166,7 +166,7 @@ frontend {name}-front
     mode tcp
     bind {balancer.bind}:{balancer.fronts[name]}{secure}
     log global
-    log-format "tcp|{name}|%s|%ci:%cp|%Tt|%ts|%[var(sess.client)]|end|"
+    log-format "tcp|{name}|%s|%ci:%cp|%Tt,%U,%B|%ts|%[var(sess.client)]|end|"
     timeout client 15m
     tcp-request inspect-delay 3s
     tcp-request content set-var(sess.began) date(0,ms) unless {{ var(sess.began) -m found }}

@@ -13,7 +13,7 @@ from typing import Any
 from controller.drift import severity
 from controller.drift.finding import ABSENT, Difference, Finding, Kind, Remedy, Severity, State, counted
 from controller.drift.resources import Resource, Resources, shown
-from controller.drift.same import JOINS, Account, Live, aliases, alike, key, known, logical, settled
+from controller.drift.same import JOINS, PARAMETER, Account, Live, aliases, alike, key, known, logical, settled
 from controller.drift.unmanaged import unmanaged
 
 MOST_SHARE = 0.3
@@ -37,7 +37,7 @@ def compare(environment: str, declared: Resources, account: Account) -> Compared
     own = {alias: logical(one) for one in declared.values() for alias in aliases(one)}
     asked = {one.id: settled(known(one.values, own)) for one in mine}
     blind = {logical(one) for one in declared.values() if one.kind not in account.kinds}
-    ids: dict[str, str] = {}
+    ids = {alias: id for alias, id in own.items() if alias.startswith(PARAMETER)}
     pairs: dict[str, Live] = {}
     for joined in (False, True):  # what is joined is known by the ids of what joins it
         there: dict[tuple[Any, ...], list[Live]] = {}

@@ -50,6 +50,9 @@ JOINS: Mapping[str, tuple[str, ...]] = {
 NAME = ("tags.Name",)
 REFERS = re.compile(r"(?:Ids?|Arns?|^role|^bucket|^subnets|^securityGroups|Resource|^alarmActions)(?:\[\d+\])?$")
 """Where a value names another resource."""
+PARAMETER = ":parameter"
+OF_AN_ACCOUNT = re.compile(r"arn:aws:ssm:[a-z0-9-]+:[0-9]{12}(:parameter/.*)")
+"""An ARN with a parameter's name, by which it is known though it may be gone."""
 A_SET = re.compile(
     r"((?:^|.*\.)(?:Action|NotAction|Resource|NotResource)"
     r"|^(?:subnets|securityGroups|vpcSecurityGroupIds))(?:\[\d+\])?$"
@@ -86,6 +89,8 @@ def aliases(one: Resource) -> Iterator[str]:
     """What else the program's monitor lets others call a resource by."""
     kind = one.kind.rpartition(".")[2].lower()
     yield f"arn:aws:{kind}:{one.name}"
+    if kind == "parameter":
+        yield f"{PARAMETER}{one.values.get('name')}"
     if kind == "role":
         yield one.name
     if kind == "bucket":
@@ -106,6 +111,8 @@ def known(values: Mapping[str, Any], ids: Mapping[str, str]) -> dict[str, Any]:
     def named(value: Any) -> Any:
         if not isinstance(value, str) or value in ids:
             return ids.get(value, value) if isinstance(value, str) else value
+        if found := OF_AN_ACCOUNT.match(value):
+            return ids.get(found[1], value)
         whole, slash, rest = value.partition("/")
         return f"{ids[whole]}{slash}{rest}" if slash and whole in ids else value
 

@@ -154,13 +154,27 @@ def fields(two: Two, name: str, a: Collection, b: Collection) -> Iterator[Findin
         about = f"{name} field {one}"
         if left and right and not left & right:
             why = f"Of {two.left} {a.sampled} documents were sampled, of {two.right} {b.sampled}."
-            yield two.finding(about, f"{one} of {name} has another type", Severity.MEDIUM, *values, why)
+            command = converted(name, one, left)
+            yield two.finding(about, f"{one} of {name} has another type", Severity.MEDIUM, *values, why, command)
         elif enough and ((many == a.sampled and not right) or (most == b.sampled and not left)):
             why = f"Each of {a.sampled if right == frozenset() else b.sampled} documents has it on one side, none of "
             why += f"{b.sampled if right == frozenset() else a.sampled} on the other."
-            yield replace(
-                two.finding(about, f"{one} of {name} is on one side only", Severity.LOW, *values, why), removed=False
-            )
+            found = two.finding(about, f"{one} of {name} is on one side only", Severity.LOW, *values, why)
+            same = Remedy("let the same release write in both", f"turnabout promote {two.left} {two.right}")
+            yield replace(found, removed=False, remedies=(same,))
+
+
+TYPES = {"int": "long", "float": "double", "str": "string", "bool": "bool", "datetime": "date", "ObjectId": "objectId"}
+"""Types that the store can make of others, by what they are in Python."""
+
+
+def converted(name: str, path: str, types: frozenset[str]) -> str:
+    """The call that makes a field what it is on the other side, of each document of which that can be made."""
+    to = next((TYPES[one] for one in sorted(types) if one in TYPES), None)
+    if to is None:
+        return ""
+    change = {"input": f"${path}", "to": to, "onError": f"${path}", "onNull": f"${path}"}
+    return f"""["{name}"].update_many({{}}, [{python(json.dumps({"$set": {path: {"$convert": change}}}))}])"""
 
 
 def roles(two: Two, a: Mapping[str, str], b: Mapping[str, str]) -> Iterator[Finding]:

@@ -133,7 +133,7 @@ def telemetry(answer: Mapping[str, Any], node: str, app: str, received_at: float
             key = (str(row["server"]), str(row["class"]) if row.get("class") else str(row["backend"]))
             counts = Counts(
                 count(row["total"]), count(row["bad"]), count(row["clients"]), count(row["bad_clients"]),
-                tuple(count(n) for n in row["buckets"]),
+                tuple(count(n) for n in row["buckets"]), count(row.get("bytes_in", 0)), count(row.get("bytes_out", 0)),
             )  # fmt: skip
             if len(counts.buckets) not in (0, len(edges) + 1):
                 raise ValueError(f"{len(edges)} edges and {len(counts.buckets)} buckets")

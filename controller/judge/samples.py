@@ -29,6 +29,9 @@ class Counts:
     clients: int = 0
     bad_clients: int = 0
     buckets: tuple[int, ...] = ()
+    bytes_in: int = 0
+    bytes_out: int = 0
+    """What went through the balancer, to the server and back; no check judges by it."""
 
     @property
     def timed(self) -> int:
@@ -45,6 +48,8 @@ class Counts:
             self.clients - earlier.clients,
             self.bad_clients - earlier.bad_clients,
             buckets,
+            self.bytes_in - earlier.bytes_in,
+            self.bytes_out - earlier.bytes_out,
         )
 
 
@@ -167,6 +172,8 @@ def plus(one: Counts | None, two: Counts) -> Counts:
         one.clients + two.clients,
         one.bad_clients + two.bad_clients,
         buckets,
+        one.bytes_in + two.bytes_in,
+        one.bytes_out + two.bytes_out,
     )
 
 

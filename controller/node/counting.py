@@ -26,6 +26,8 @@ class Row:
     bad: int = 0
     clients: int = 0  # sum over past seconds of the distinct clients in each, but for those that failed just before
     bad_clients: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
     buckets: list[int] = field(default_factory=lambda: [0] * (len(EDGES_MS) + 1))
     second: int = 0
     seen: set[str] = field(default_factory=set)
@@ -82,15 +84,17 @@ class Events:
             kind, backend, server, code, ms, termination, client, how, path = (
                 line.decode("utf-8", "replace").strip("\r\n\0").split("|", 8)
             )
+            ms, *sizes = ms.split(",")  # a balancer that is configured as it was before says no sizes
             took = float(ms)  # "+12" when HAProxy logged before the end
+            size = (int(sizes[0]), int(sizes[1])) if len(sizes) == 2 else (0, 0)
             if kind == "http":
                 bad = int(code) >= 500 or int(code) == -1 or termination.startswith("S")
-                self._count(backend, server, self.class_of(path), client, bad, took, at, int(code), path)
+                self._count(backend, server, self.class_of(path), client, bad, took, at, int(code), path, size)
             elif kind == "tcp":
                 self._session(f"{backend}/{server}", code, client, how.strip() == "start", at)
                 if how.strip() == "end":
                     bad = termination.startswith("S") and not self.drained(f"{backend}/{server}")
-                    self._count(backend, server, "other", client, bad, None, at, termination, path)
+                    self._count(backend, server, "other", client, bad, None, at, termination, path, size)
             else:
                 self.unread += 1
         except ValueError:
@@ -107,9 +111,12 @@ class Events:
         at: float,
         status: object,
         path: str,
+        size: tuple[int, int],
     ) -> None:
         """``ms`` is None for a session: how long a device stayed says nothing about how slow the server is."""
-        self.rows.setdefault((backend, server, kind), Row()).note(int(at), client, bad, ms)
+        row = self.rows.setdefault((backend, server, kind), Row())
+        row.note(int(at), client, bad, ms)
+        row.bytes_in, row.bytes_out = row.bytes_in + size[0], row.bytes_out + size[1]
         if bad:
             self.samples.append(
                 {"at": round(at, 3), "server": server, "path": path, "status": status, "client": client, "ms": ms}
@@ -136,7 +143,7 @@ class Events:
         return [
             {"backend": backend, "server": server, "class": kind, "total": row.total, "bad": row.bad}
             | {"clients": row.clients + len(row.seen), "bad_clients": row.bad_clients}
-            | {"buckets": row.buckets}
+            | {"bytes_in": row.bytes_in, "bytes_out": row.bytes_out, "buckets": row.buckets}
             for (backend, server, kind), row in sorted(self.rows.items())
         ]
 

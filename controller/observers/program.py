@@ -1,23 +1,27 @@
 """What a checkout's infrastructure program declares, asked of ``python -m infra.declared`` in processes of their own.
 
-Two processes for each checkout, one a core of the smallest machine; every question is put once, however many
-comparisons need its answer.
+Two processes for each checkout, one a core of the smallest machine, the second made of the first; every question is put
+once, however many comparisons need its answer.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Timer
 from types import TracebackType
+from typing import IO
 
 from controller.drift.explaining import Ask
 from controller.drift.resources import Resources, read
@@ -27,24 +31,32 @@ SIDE_BY_SIDE, SECONDS = 2, 120.0
 LIBRARIES = ("pulumi", "pulumi_aws", "pulumi_mongodbatlas")
 
 
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One of the two that answer for a checkout; ``process`` is the one that both belong to."""
+
+    process: subprocess.Popen[str]
+    asks: IO[str]
+    says: IO[str]
+
+
 class Programs(AbstractContextManager["Programs"]):
     """The programs of any checkouts. Use as a context: its processes end with it."""
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
         self._answers: dict[str, Resources | str] = {}
-        self._free: dict[str, SimpleQueue[subprocess.Popen[str] | None]] = {}
-        self._running: list[subprocess.Popen[str]] = []
+        self._free: dict[str, SimpleQueue[Worker]] = {}
+        self._running: list[Worker] = []
         self._pool = ThreadPoolExecutor(SIDE_BY_SIDE)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._pool.shutdown()
-        for process in self._running:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
+        for worker in self._running:
+            end(worker.process)
+            for pipe in (worker.asks, worker.says):
                 with suppress(OSError):
-                    pipe and pipe.close()
+                    pipe.close()
 
     def declare(self, asks: Sequence[Ask]) -> list[Resources | str]:
         """What each question's program declares, or why it cannot. Raises Unreachable, Refused."""
@@ -55,48 +67,58 @@ class Programs(AbstractContextManager["Programs"]):
         keys = [json.dumps([ask.checkout, ask.name, ask.table], sort_keys=True, default=str) for ask in asks]
         new = {key: ask for key, ask in zip(keys, asks, strict=True) if key not in self._answers}
         for ask in new.values():
-            self._free.setdefault(ask.checkout, workers())
+            if ask.checkout not in self._free:
+                self._free[ask.checkout] = self._start(Path(ask.checkout))
         self._answers |= dict(zip(new, self._pool.map(self._answer, new.values()), strict=True))
         return [self._answers[key] for key in keys]
 
     def _answer(self, ask: Ask) -> Resources | str:
         free = self._free[ask.checkout]
-        process = free.get() or self._start(Path(ask.checkout))
-        timer = Timer(self._seconds, process.kill)
+        worker = free.get()
+        timer = Timer(self._seconds, end, (worker.process,))
         timer.start()
         try:
-            assert process.stdin is not None and process.stdout is not None
-            process.stdin.write(json.dumps({"name": ask.name, "table": ask.table}) + "\n")
-            process.stdin.flush()
-            line = process.stdout.readline()
-        except OSError:
+            worker.asks.write(json.dumps({"name": ask.name, "table": ask.table}) + "\n")
+            worker.asks.flush()
+            line = worker.says.readline()
+        except (OSError, ValueError):
             line = ""
         finally:
             timer.cancel()
-            free.put(process if process.poll() is None else None)
+            free.put(worker)
         if not line:
             said = f"the program of {ask.checkout} ended, or did not answer within {self._seconds:.0f} s"
             raise Unreachable(f"declaring {ask.name}", said, "Run it by hand: python -m infra.declared < /dev/null")
         said_ = json.loads(line)
         return str(said_["error"]) if "error" in said_ else read(said_["resources"])
 
-    def _start(self, checkout: Path) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "infra.declared"],
-            cwd=checkout,
-            env={**os.environ, "PYTHONPATH": str(checkout), "PULUMI_SKIP_UPDATE_CHECK": "true"},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        self._running.append(process)
-        return process
+    def _start(self, checkout: Path) -> SimpleQueue[Worker]:
+        """A process, and a twin that it makes of itself when its libraries are loaded: that is half of the work."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "infra.declared", str(theirs.fileno())],
+                cwd=checkout,
+                env={**os.environ, "PYTHONPATH": str(checkout), "PULUMI_SKIP_UPDATE_CHECK": "true"},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                pass_fds=(theirs.fileno(),),
+                process_group=0,
+            )
+        assert process.stdin is not None and process.stdout is not None
+        with ours:
+            twin = Worker(process, ours.makefile("w"), ours.makefile("r"))
+        free: SimpleQueue[Worker] = SimpleQueue()
+        for worker in (Worker(process, process.stdin, process.stdout), twin):
+            self._running.append(worker)
+            free.put(worker)
+        return free
 
 
-def workers() -> SimpleQueue[subprocess.Popen[str] | None]:
-    """Places for processes, empty until somebody needs one."""
-    places: SimpleQueue[subprocess.Popen[str] | None] = SimpleQueue()
-    for _ in range(SIDE_BY_SIDE):
-        places.put(None)
-    return places
+def end(process: subprocess.Popen[str]) -> None:
+    """A process and its twin: neither has anything to lose."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

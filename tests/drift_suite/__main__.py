@@ -13,15 +13,21 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from controller.drift.finding import Finding
 from tests.bench.result import Line, Part, write
-from tests.drift_suite.changes import CLOUD, Change, changes
-from tests.drift_suite.rooms import ROOMS, Room
+from tests.drift_suite.changes import CLOUD, FLEET, PROGRAM, STORE, WAIVER, Change, changes
+from tests.drift_suite.clouds import Cloud, at_ten_times
+from tests.drift_suite.fleets import Fleet
+from tests.drift_suite.rooms import Checkout, Room, Store
 
+ROOMS: Mapping[str, Callable[[ExitStack], Room]] = {
+    CLOUD: Cloud, STORE: Store, FLEET: Fleet, PROGRAM: Checkout, WAIVER: Checkout,
+}  # fmt: skip
 PLAN, RESULT = Path("build/drift-suite-plan.json"), Path("build/drift-suite.json")
 
 
@@ -32,29 +38,45 @@ class Outcome:
     change: Change
     found: bool
     false: tuple[str, ...]
+    names: tuple[str, ...]
+    """The findings that it brought."""
     remedied: int
-    printed: int
+    left: tuple[str, ...]
+    """Commands that are run once, at the end, for all whose end they are."""
     ended: bool | None
     """None: what it prints cannot be run here."""
     naive: bool
+    engine: bool | None
+    """Whether Pulumi's own refresh says more than before; None where it is not here."""
     seconds: float
 
 
 def tried(room: Room, change: Change) -> Outcome:
-    before, seen = {one.name for one in room.look()}, room.naive()
+    before, seen, stated = {one.name for one in room.look()}, room.naive(), room.engine_before()
     room.plant(change)
     began = time.perf_counter()
     new = [one for one in room.look() if one.name not in before]
     took = time.perf_counter() - began
     found = all(any(part in one.name for one in new) for part in change.expects)
     right = [one for one in new if all_of(change, one)]
-    naive = seen != room.naive()
-    ran = [any(room.run(remedy.does) for remedy in one.remedies[:1]) for one in right]
-    left = {one.name for one in room.look()} if any(ran) else set()
-    ended = not any(one.name in left for one in right) if right and all(ran) else None
+    naive, engine = seen != room.naive(), None if stated is None else bool((room.engine() or frozenset()) - stated)
+    does = [one.remedies[0].does for one in right if one.remedies]
+    left = tuple(dict.fromkeys(command for command in does if room.later(command)))
+    ran = [bool(one.remedies) and room.run(one.remedies[0].does) for one in right] if not left else []
+    still = {one.name for one in room.look()} if any(ran) else set()
+    ended = not any(one.name in still for one in right) if right and ran and all(ran) else None
     room.restore()
     false = tuple(one.name for one in new if one not in right)
-    return Outcome(change, found, false, sum(bool(one.remedies) for one in right), len(right), ended, naive, took)
+    names = tuple(one.name for one in right)
+    return Outcome(change, found, false, names, len(does), left, ended, naive, engine, took)
+
+
+def settled(room: Room, outcomes: list[Outcome]) -> list[Outcome]:
+    """The outcomes with what came of the commands that were left for the end."""
+    if not any(one.left for one in outcomes):
+        return outcomes
+    still = {one.name for one in room.settle()}
+    return [replace(one, ended=not {*one.names} & still) if one.left else one for one in outcomes]
 
 
 def all_of(change: Change, one: Finding) -> bool:
@@ -63,31 +85,62 @@ def all_of(change: Change, one: Finding) -> bool:
     return all(parts) if change.room == "program" else any(parts)
 
 
-def summary(outcomes: list[Outcome], untouched: int, took: float) -> Part:
+def share(those: Sequence[bool | None]) -> float:
+    return sum(bool(one) for one in those) / max(1, len(those))
+
+
+def summary(outcomes: list[Outcome], untouched: int, took: float, rooms: Mapping[str, Room]) -> Part:
     part = Part("drift", f"{len(outcomes)} planted changes, each made by another process")
-    found, clouds = sum(one.found for one in outcomes), [one for one in outcomes if one.change.room == CLOUD]
+    run = [one for one in outcomes if one.ended is not None]
+    printed, brought = (sum(each) for each in ((o.remedied for o in outcomes), (len(o.names) for o in outcomes)))
     part.lines = [
         Line("changes", "changes planted", len(outcomes), "", at_least=60),
-        Line("recall", "found", found / len(outcomes), "%", (
-            ("a describe-only detector", sum(one.naive for one in outcomes) / len(outcomes)),), at_least=1.0),
+        Line("recall", "found", share([one.found for one in outcomes]), "%", beside(outcomes), at_least=1.0),
+        *(side_by_side(room, [one for one in outcomes if one.change.room == room]) for room in rooms),
         Line("false", "findings that no change explains", sum(len(one.false) for one in outcomes), "", at_most=0),
         Line("untouched", "findings before anything was touched", untouched, "", at_most=0),
-        Line("remedied", "findings that print what ends them",
-             sum(one.remedied for one in outcomes) / max(1, sum(one.printed for one in outcomes)), "%"),
+        Line("remedied", "findings that print what ends them", printed / max(1, brought), "%", at_least=1.0),
         Line("ended", "changes ended by running what is printed, of those whose command runs here",
-             sum(one.ended is True for one in outcomes) / max(1, sum(one.ended is not None for one in outcomes)), "%",
-             (("of all changes", sum(one.ended is not None for one in outcomes) / len(outcomes)),), at_least=1.0),
-        Line("look", "a look at prod's cloud, the slowest", max((one.seconds for one in clouds), default=0.0), "s"),
-        Line("took", "the whole suite", took, "s"),
+             share([one.ended for one in run]), "%", (("of all changes", len(run) / len(outcomes)),), at_least=1.0),
     ]  # fmt: skip
+    if isinstance(cloud := rooms.get(CLOUD), Cloud):
+        part.lines += cost(cloud)
+    part.lines.append(Line("took", "the whole suite", took, "s"))
     part.notes += [
         f"MISSED: {one.change.name} {' '.join(one.change.given)} (wanted {', '.join(one.change.expects)})"
         for one in outcomes if not one.found
     ]  # fmt: skip
     part.notes += [f"FALSE at {one.change.name}: {name}" for one in outcomes for name in one.false]
-    part.notes += [f"NOT ENDED: {one.change.name}" for one in outcomes if one.ended is False]
-    part.notes.append("`pulumi refresh --preview-only` is not asked here: it could see those of the cloud's room.")
+    part.notes += [f"NOT ENDED: {one.change.name} ({', '.join(one.names)})" for one in outcomes if one.ended is False]
+    cannot = sorted({one.change.name for one in outcomes if one.ended is None})
+    part.notes += [f"What is printed cannot be run here: {', '.join(cannot)}."] if cannot else []
+    if any(one.engine is None for one in outcomes):
+        part.notes.append("SKIPPED: Pulumi's refresh; its engine is not here (make engine).")
+    part.notes.append("SKIPPED: a clock that is wrong, which needs a machine whose clock may be set.")
     return part
+
+
+def side_by_side(room: str, those: list[Outcome]) -> Line:
+    """What each detector sees of one room's changes."""
+    says = f"found in the {room}, of {len(those)}"
+    return Line(f"seen_{room}", says, share([one.found for one in those]), "%", beside(those))
+
+
+def beside(those: list[Outcome]) -> tuple[tuple[str, float | str], ...]:
+    known = [one.engine for one in those]
+    refresh = "not here" if None in known else share(known)
+    return (("pulumi refresh --preview-only", refresh), ("a describe-only detector", share([o.naive for o in those])))
+
+
+def cost(cloud: Cloud) -> list[Line]:
+    many, calls, took = at_ten_times()
+    size = len(cloud.declared)
+    return [
+        Line("calls", f"calls for a look at prod's {size} resources", cloud.calls, "",
+             ((f"with {many} in AWS alone", float(calls)),), at_most=50),
+        Line("look", "a look at prod's cloud, the slowest", cloud.seconds, "s",
+             ((f"with {many} in AWS alone", took), ("pulumi refresh", cloud.engine_seconds))),
+    ]  # fmt: skip
 
 
 def main() -> int:
@@ -98,16 +151,20 @@ def main() -> int:
     plan = [change for change in changes(args.seed) if change.room in args.only]
     PLAN.parent.mkdir(exist_ok=True)
     PLAN.write_text(json.dumps({"seed": args.seed, "changes": [asdict(change) for change in plan]}, indent=1))
-    began, outcomes, untouched = time.perf_counter(), [], 0
+    began, untouched = time.perf_counter(), 0
+    outcomes: list[Outcome] = []
+    rooms: dict[str, Room] = {}
     for name in args.only:
         with ExitStack() as stack:
-            room: Room = ROOMS[name](stack)
+            room = rooms[name] = ROOMS[name](stack)
             untouched += len(room.look())
+            here: list[Outcome] = []
             for change in (change for change in plan if change.room == name):
-                outcomes.append(tried(room, change))
-                said = "found" if outcomes[-1].found and not outcomes[-1].false else "WRONG"
+                here.append(tried(room, change))
+                said = "found" if here[-1].found and not here[-1].false else "WRONG"
                 print(f"{name:8} {change.name:32} {said}", file=sys.stderr, flush=True)
-    part = summary(outcomes, untouched, time.perf_counter() - began)
+            outcomes += settled(room, here)
+    part = summary(outcomes, untouched, time.perf_counter() - began, rooms)
     print(part.table())
     return 0 if write([part], RESULT, f"python -m tests.drift_suite --seed {args.seed}") else 2
 

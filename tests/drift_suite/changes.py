@@ -10,7 +10,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-CLOUD, STORE, PROGRAM, WAIVER = "cloud", "store", "program", "waiver"
+CLOUD, STORE, FLEET, PROGRAM, WAIVER = "cloud", "store", "fleet", "program", "waiver"
+SKIP = "bring a release past stage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ TAGGED = (
 def changes(seed: int) -> tuple[Change, ...]:
     """Every change, in an order and on things that the seed decides."""
     chance = random.Random(seed)
-    made = [*cloud(chance), *store(), *program(), *waivers()]
+    made = [*cloud(chance), *beside(chance), *store(), *fleet(chance), *program(), *waivers()]
     rooms = {room: [change for change in made if change.room == room] for room in dict.fromkeys(c.room for c in made)}
     return tuple(change for of in rooms.values() for change in chance.sample(of, len(of)))
 
@@ -92,6 +93,46 @@ def cloud(chance: random.Random) -> Iterator[Change]:
     yield Change(CLOUD, "detach a volume", (f"VolumeAttachment {node}-data",), attached)
     gateway = ("InternetGateway network-internet", "Vpc network")
     yield Change(CLOUD, "detach the way to the internet", ("InternetGateway network-internet vpcId",), gateway)
+
+
+def beside(chance: random.Random) -> Iterator[Change]:
+    """Balancers, rights, buckets, alarms."""
+    role, node = chance.choice(("nodes-BOS", "nodes-DFW", "nodes-region")), chance.choice(NODES[6:])
+    yield Change(CLOUD, "make a role mighty", ("iam.RolePolicyAttachment",), (f"Role {role}",))
+    yield Change(CLOUD, "let another account in", (f"Role {role} assumeRolePolicy",), (f"Role {role}",))
+    yield Change(CLOUD, "let a role do more", ("RolePolicy controllers policy",), ("Role controllers",))
+    for name, expects in (
+        ("open the bucket", "BucketPublicAccessBlock artifacts blockPublicPolicy"),
+        ("stop keeping versions", "BucketVersioning artifacts versioningConfiguration"),
+        ("take the bucket's guard away", "BucketPolicy artifacts"),
+        ("keep old versions for a day", "BucketLifecycleConfiguration artifacts rules"),
+    ):
+        yield Change(CLOUD, name, (expects,), ("Bucket artifacts",))
+    yield Change(CLOUD, "delete what a node fetches", ("BucketObjectv2 nodes/bos-b/",), ("Bucket artifacts",))
+    target = ("TargetGroup region", f"Instance {node}")
+    yield Change(CLOUD, "take a machine from the balancer", (f"TargetGroupAttachment {node}",), target)
+    yield Change(CLOUD, "ask for health elsewhere", ("TargetGroup region healthCheck.path",), ("TargetGroup region",))
+    yield Change(CLOUD, "let the balancer be deleted", ("region enableDeletion",), ("LoadBalancer region",))
+    alarm = f"MetricAlarm alarms-{chance.choice(NODES)}-host"
+    yield Change(CLOUD, "raise an alarm's threshold", (f"{alarm} threshold",), (alarm,))
+    alarm = f"MetricAlarm alarms-{chance.choice(NODES)}-machine"
+    yield Change(CLOUD, "delete an alarm", (alarm,), (alarm,))
+
+
+def fleet(chance: random.Random) -> Iterator[Change]:
+    """What somebody with a shell on a node does, and a release that goes its own way."""
+    nodes = ("bos-a", "bos-b", "bos-c")
+    for name, expects in (
+        ("patch a file", "release prod {} toy files"),
+        ("leave a file behind", "release prod {} toy files"),
+        ("delete a file", "release prod {} toy files"),
+        ("go back by hand", "release prod {} toy digest"),
+        ("install an older library", "runtime prod {} library dependable"),
+        ("change the balancer", "runtime prod {} balancer"),
+    ):
+        node = chance.choice(nodes)
+        yield Change(FLEET, name, (expects.format(node),), (node,))
+    yield Change(FLEET, SKIP, ("history stage:prod toy",))
 
 
 def store() -> Iterator[Change]:

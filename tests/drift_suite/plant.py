@@ -7,13 +7,15 @@ looks.
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from tests.drift_suite.changes import CLOUD, PROGRAM, PROGRAMS, STORE, WAIVER
+from tests.drift_suite.changes import CLOUD, FLEET, PROGRAM, PROGRAMS, SKIP, STORE, WAIVER
 
 EVERYWHERE = {"IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+OTHER = "arn:aws:iam::666666666666:root"
 MINE = [{"Key": "turnabout:environment", "Value": "prod"}]
 
 
@@ -74,6 +76,93 @@ def in_cloud(name: str, ids: dict[str, str], given: list[str]) -> None:
         case "detach the way to the internet":
             ec2.detach_internet_gateway(InternetGatewayId=one, VpcId=other)
         case _:
+            beside_ec2(name, one, other)
+
+
+def beside_ec2(name: str, one: str, other: str) -> None:
+    import boto3
+
+    iam, s3, balancers, watch = (boto3.client(service) for service in ("iam", "s3", "elbv2", "cloudwatch"))
+    match name:
+        case "make a role mighty":
+            iam.attach_role_policy(RoleName=one, PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess")
+        case "let another account in":
+            who = {
+                "Effect": "Allow",
+                "Action": "sts:AssumeRole",
+                "Principal": {"AWS": OTHER},
+            }
+            document = json.dumps({"Version": "2012-10-17", "Statement": [who]})
+            iam.update_assume_role_policy(RoleName=one, PolicyDocument=document)
+        case "let a role do more":
+            at = {"RoleName": one, "PolicyName": iam.list_role_policies(RoleName=one)["PolicyNames"][0]}
+            document = iam.get_role_policy(**at)["PolicyDocument"]
+            document["Statement"].append({"Effect": "Allow", "Action": "*", "Resource": "*"})
+            iam.put_role_policy(**at, PolicyDocument=json.dumps(document))
+        case "open the bucket":
+            shut = dict.fromkeys(("BlockPublicAcls", "IgnorePublicAcls", "RestrictPublicBuckets"), True)
+            s3.put_public_access_block(Bucket=one, PublicAccessBlockConfiguration={**shut, "BlockPublicPolicy": False})
+        case "stop keeping versions":
+            s3.put_bucket_versioning(Bucket=one, VersioningConfiguration={"Status": "Suspended"})
+        case "take the bucket's guard away":
+            s3.delete_bucket_policy(Bucket=one)
+        case "keep old versions for a day":
+            rules = s3.get_bucket_lifecycle_configuration(Bucket=one)["Rules"]
+            rules[0]["NoncurrentVersionExpiration"]["NoncurrentDays"] = 1
+            s3.put_bucket_lifecycle_configuration(Bucket=one, LifecycleConfiguration={"Rules": rules})
+        case "delete what a node fetches":
+            s3.delete_object(Bucket=one, Key="nodes/bos-b/haproxy.cfg")
+        case "take a machine from the balancer":
+            balancers.deregister_targets(TargetGroupArn=one, Targets=[{"Id": other, "Port": 80}])
+        case "ask for health elsewhere":
+            balancers.modify_target_group(TargetGroupArn=one, HealthCheckPath="/")
+        case "let the balancer be deleted":
+            switch = [{"Key": "deletion_protection.enabled", "Value": "false"}]
+            balancers.modify_load_balancer_attributes(LoadBalancerArn=one, Attributes=switch)
+        case "raise an alarm's threshold":
+            (known,) = watch.describe_alarms(AlarmNames=[one])["MetricAlarms"]
+            keys = ("AlarmName", "Namespace", "MetricName", "Statistic", "ComparisonOperator", "Period", "AlarmActions",
+                    "EvaluationPeriods", "Dimensions")  # fmt: skip
+            watch.put_metric_alarm(**{key: known[key] for key in keys}, Threshold=9)
+        case "delete an alarm":
+            watch.delete_alarms(AlarmNames=[one])
+        case _:
+            raise LookupError(name)
+
+
+def in_fleet(name: str, facts: dict[str, Any], node: str) -> None:
+    """By a shell on a node, or by a push past everybody; ``facts`` is what whoever has that shell knows."""
+    if name == SKIP:
+        clone = Path(facts["clone"])
+        git = ["git", "-C", str(clone), "-c", "user.name=eve", "-c", "user.email=eve@example.com"]
+        for argv in (["fetch", "--quiet", "origin", "prod"], ["checkout", "--quiet", "-B", "prod", "FETCH_HEAD"]):
+            subprocess.run([*git, *argv], check=True)
+        answer = clone / "apps" / "toy" / "answer.py"
+        answer.write_text("# straight to prod\n" + answer.read_text())
+        subprocess.run([*git, "commit", "--quiet", "--all", "--message", "Straight to prod"], check=True)
+        subprocess.run([*git, "push", "--quiet", "origin", "prod"], check=True)
+        return
+    known = facts["nodes"][node]
+    root, running = Path(known["root"]), known["running"]
+    tree = root / "store" / "releases" / running.removeprefix("sha256:") / "tree" / "apps" / "toy"
+    match name:
+        case "patch a file":
+            (tree / "answer.py").write_text((tree / "answer.py").read_text() + "\n# quick fix\n")
+        case "leave a file behind":
+            (tree / "answer.py.orig").write_text("what was there before\n")
+        case "delete a file":
+            (tree / "probe.py").unlink()
+        case "go back by hand":
+            other = next(digest for digest in known["staged"] if digest != running)
+            argv = [*facts["program"], str(root), "return", "--from", running, "--to", other, "--token", "hand"]
+            subprocess.run([*argv, "--generation", str(known["generation"])], check=True)
+        case "install an older library":
+            for folder in root.glob("store/dependencies/*/dependable-1.0.dist-info"):
+                folder.rename(folder.with_name("dependable-0.9.dist-info"))
+        case "change the balancer":
+            config = root / "haproxy.cfg"
+            config.write_text(config.read_text().replace("    timeout client ", "    timeout client 7s #", 1))
+        case _:
             raise LookupError(name)
 
 
@@ -109,7 +198,7 @@ def in_store(name: str, port: int) -> None:
                 database.command("createRole", "intruder", privileges=every, roles=[])
             case "write another type":
                 for document in list(orders.find()):
-                    orders.update_one({"_id": document["_id"]}, {"$set": {"at": f"day {document['at']}"}})
+                    orders.update_one({"_id": document["_id"]}, {"$set": {"at": str(document["at"])}})
             case "drop the collection":
                 orders.drop()
             case _:
@@ -139,6 +228,8 @@ def main(room: str, name: str, where: str, *given: str) -> None:
         in_cloud(name, json.loads(Path(where).read_text()), list(given))
     elif room == STORE:
         in_store(name, int(where))
+    elif room == FLEET:
+        in_fleet(name, json.loads(Path(where).read_text()), *given or [""])
     elif room == PROGRAM:
         in_program(name, Path(where))
     elif room == WAIVER:

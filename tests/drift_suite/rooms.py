@@ -6,37 +6,25 @@ run as it stands; ``aws …`` by a small reading of it, because AWS's own comman
 
 from __future__ import annotations
 
-import json
 import os
-import re
-import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
-from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import ClientError
-
-from controller.drift import live, stores
+from controller.drift import stores
 from controller.drift.finding import Finding, Kind
-from controller.drift.resources import Resources, read
 from controller.drifting import look
-from controller.observers.aws import AwsAccount
 from controller.observers.stores import MongoStores
 from controller.siting import Wanted
-from environments.settings import written
 from infra.local.ports import Ports
 from infra.local.servers import HOST, mongo_uri, start_mongod
-from tests.drift_suite.changes import CLOUD, PROGRAM, STORE, WAIVER, Change
-from tests.infra.emulated.cloud import KEYS, EmulatedCloud
-from tests.infra.filled import HOUSE, fill
+from tests.drift_suite.changes import Change
+from tests.infra.filled import HOUSE
 
 
 def planted(change: Change, where: str, env: Mapping[str, str] | None = None) -> None:
@@ -67,64 +55,40 @@ class Room(Protocol):
         """What a detector that only describes would see of it: a text that is not the same after a change it sees."""
         ...
 
+    def engine(self) -> frozenset[tuple[str, str]] | None:
+        """What Pulumi's refresh says is not as its state has it: resource and property; None where it is not here."""
+        ...
 
-class Cloud:
-    """Prod in an emulated AWS. Changes stay, so that each is found among those before it."""
+    def engine_before(self) -> frozenset[tuple[str, str]] | None:
+        """What it said before the change."""
+        ...
 
-    def __init__(self, stack: ExitStack) -> None:
-        self.cloud = stack.enter_context(EmulatedCloud(opted_in=("us-east-1-wl1",)))
-        # on a machine with much to do an answer takes its time, and a figure is no place for an impatient client
-        patient = Config(connect_timeout=60, read_timeout=120, retries={"total_max_attempts": 1})
-        session = boto3.session.Session(*KEYS.values(), region_name=self.cloud.region)
-        self.client = cache(lambda service: session.client(service, endpoint_url=self.cloud.endpoint, config=patient))
-        self.ids = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "ids.json"
-        self.ids.write_text(json.dumps(fill(self.client, "prod")))
-        asked = json.dumps({"name": "prod", "table": written(HOUSE / "environments", "prod").table})
-        run = [sys.executable, "-m", "infra.declared"]
-        said = subprocess.run(run, input=asked, cwd=HOUSE, capture_output=True, text=True, check=True, timeout=300)
-        self.declared: Resources = read(json.loads(said.stdout)["resources"])
-        self.calls = 0
+    def later(self, command: str) -> bool:
+        """Whether a command that a finding prints is run once, at the end, for all whose end it is."""
+        ...
 
-    def plant(self, change: Change) -> None:
-        planted(change, str(self.ids), self.cloud.environment)
-
-    def look(self) -> list[Finding]:
-        account = AwsAccount(self.client).look("prod")
-        self.calls = account.calls
-        return [*live.compare("prod", self.declared, account).findings]
-
-    def run(self, command: str) -> bool:
-        words = shlex.split(command)
-        if words[0] != "aws" or "…" in command:
-            return False
-        call = words[2].replace("-", "_")
-        shape = self.client(words[1]).meta.service_model.operation_model(
-            "".join(part.title() for part in words[2].split("-"))
-        )
-        options = dict(zip(words[3::2], words[4::2], strict=True))
-        given: dict[str, Any] = {}
-        for name, value in options.items():
-            member = next(m for m in shape.input_shape.members if kebab(m) == name.removeprefix("--"))
-            given[member] = [value] if shape.input_shape.members[member].type_name == "list" else value
-        try:
-            getattr(self.client(words[1]), call)(**given)
-        except ClientError as error:
-            if "NotFound" not in error.response["Error"]["Code"]:  # else it went with another, as a group's rules do
-                raise
-        return True
-
-    def restore(self) -> None: ...
-
-    def naive(self) -> str:
-        account = AwsAccount(self.client).look("prod")
-        return json.dumps(sorted([one.kind, one.id, sorted(map(str, one.values.items()))] for one in account.found))
+    def settle(self) -> list[Finding]:
+        """Run what was left for the end; what is found then."""
+        ...
 
 
-def kebab(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
+class Plain:
+    """A room that no engine looks at, and in which nothing is left for the end."""
+
+    def engine(self) -> frozenset[tuple[str, str]] | None:
+        return frozenset()
+
+    def engine_before(self) -> frozenset[tuple[str, str]] | None:
+        return frozenset()
+
+    def later(self, command: str) -> bool:
+        return False
+
+    def settle(self) -> list[Finding]:
+        return []
 
 
-class Store:
+class Store(Plain):
     """The database of stage and that of prod in one server; both are made anew for each change."""
 
     def __init__(self, stack: ExitStack) -> None:
@@ -167,7 +131,7 @@ class Store:
         return ""  # it describes a cloud
 
 
-class Checkout:
+class Checkout(Plain):
     """A checkout of one's own, of which prod is looked at; made anew for each change."""
 
     def __init__(self, stack: ExitStack) -> None:
@@ -195,8 +159,3 @@ class Checkout:
 
     def naive(self) -> str:
         return ""
-
-
-ROOMS: Mapping[str, type[Cloud] | type[Store] | type[Checkout]] = {
-    CLOUD: Cloud, STORE: Store, PROGRAM: Checkout, WAIVER: Checkout,
-}  # fmt: skip

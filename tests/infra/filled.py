@@ -14,6 +14,8 @@ import pulumi
 from pulumi.runtime import mocks, rpc
 
 from environments import from_folder
+from environments.overlay import Table
+from environments.settings import imagined
 from infra import declared
 from infra.application import read_app
 from infra.monitor import Willing, run
@@ -60,9 +62,9 @@ def whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def fill(client: Callable[[str], Any], name: str) -> dict[str, str]:
-    """Bring the shipped environment up; kind and logical name of everything to its id."""
-    environment = from_folder(HOUSE / "environments", name)
+def fill(client: Callable[[str], Any], name: str, table: Table | None = None) -> dict[str, str]:
+    """Bring the shipped environment up, or what ``table`` makes of it: kind and logical name to the id of each."""
+    environment = from_folder(HOUSE / "environments", name) if table is None else imagined(name, table)
     making = Making(Cloud(client, None))
     apps = {app: read_app(HOUSE / "apps", app) for app in environment.fleets}
     run(lambda: declared.export(environment, apps), name, answers=making)

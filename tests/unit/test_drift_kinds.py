@@ -173,6 +173,30 @@ def test_what_stage_is_never_asked_is_a_finding_and_a_handful_of_requests_is_non
     assert (one.what, one.values["prod"]) == ("prod is asked what stage never is", "POST /orders")
 
 
+def test_who_asks_for_what_and_how_much_is_said_where_it_is_not_alike_and_is_no_fault() -> None:
+    few = Load(3, 60.0, {"/items/*": 540, "/orders": 60}, clients=2.0, sizes=(100.0, 400.0))
+    many = Load(7, 60.0, {"/items/*": 600, "/orders": 600}, clients=20.0, sizes=(900.0, 410.0))
+    found = {one.what: one for one in traffic.findings("stage", "prod", {"c": few}, {"c": many}, {})}
+    assert [*found] == [
+        "stage sees 50% of prod's requests to c",
+        "stage is asked by 10% as many clients",
+        "c is asked for other things",
+        "stage's requests are 11% as large",
+    ]
+    assert not any(one.open for one in found.values())
+    clients = found["stage is asked by 10% as many clients"]
+    assert "each asks 5.0 times a second in stage, 1.0 times in prod" in clients.why
+    assert found["c is asked for other things"].values["prod"] == "/items/* 50%, /orders 50%"
+    assert [one.what for one in traffic.findings("stage", "prod", {"c": many}, {"c": many}, {})] == [
+        "stage sees 100% of prod's requests to c"
+    ]
+
+
+def test_clients_are_counted_from_what_both_arms_balancers_told_apart() -> None:
+    (load,) = traffic.loads(TALES["promoted"]().written).values()
+    assert 0 < load.clients <= load.rate
+
+
 def test_the_last_watch_is_what_is_counted() -> None:
     (load,) = traffic.loads(TALES["promoted"]().written).values()
     assert load.requests > 100 and load.rate > 1

@@ -97,6 +97,18 @@ def test_a_pattern_matches_segment_by_segment(path: str, pattern: str, same: boo
     assert matches(path, pattern) is same
 
 
+def test_what_goes_through_the_balancer_is_added_up_in_bytes_where_it_says_them() -> None:
+    counted = events(
+        "http|http|bos-a|200|7,120,900|--|c1|POST|/orders", "http|http|bos-a|200|+7,80,100|--|c2|GET|/",
+        "http|http|bos-a|200|7|--|c3|GET|/",
+    )  # fmt: skip
+    (row,) = counted.listed()
+    assert (row["total"], row["bytes_in"], row["bytes_out"]) == (3, 200, 1000)
+    assert sum(row["buckets"]) == 3
+    (session,) = events("tcp|mqtt|bos-a|10.0.0.1:500|900,4096,64|--|d1|end|").listed()
+    assert (session["bytes_in"], session["bytes_out"]) == (4096, 64)
+
+
 @pytest.mark.parametrize(
     ("status", "termination", "bad"),
     [

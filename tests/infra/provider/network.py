@@ -31,7 +31,7 @@ class Vpc(Ec2, token="aws:ec2/vpc:Vpc", replaces="cidrBlock"):
         self.ec2.delete_vpc(VpcId=id)
 
 
-class InternetGateway(Ec2, token="aws:ec2/internetGateway:InternetGateway", replaces="vpcId"):
+class InternetGateway(Ec2, token="aws:ec2/internetGateway:InternetGateway", replaces=""):
     describe, tagged = ("describe_internet_gateways", "InternetGatewayIds", "InternetGateways"), "internet-gateway"
 
     def create(self, asked: Json) -> str:
@@ -41,6 +41,11 @@ class InternetGateway(Ec2, token="aws:ec2/internetGateway:InternetGateway", repl
 
     def told(self, found: Json, asked: Json) -> Json:
         return {"vpcId": next((one["VpcId"] for one in found["Attachments"]), "")}
+
+    def change(self, id: str, old: Json, asked: Json, changed: set[str]) -> None:
+        if old.get("vpcId"):
+            self.ec2.detach_internet_gateway(InternetGatewayId=id, VpcId=old["vpcId"])
+        self.ec2.attach_internet_gateway(InternetGatewayId=id, VpcId=asked["vpcId"])
 
     def delete(self, id: str, asked: Json) -> None:
         self.ec2.detach_internet_gateway(InternetGatewayId=id, VpcId=asked["vpcId"])
