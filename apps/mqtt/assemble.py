@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from apps.mqtt.access import Access
 from apps.mqtt.alerts import Alerts
 from apps.mqtt.bell import Bell
 from apps.mqtt.config import Config
+from apps.mqtt.copy_store import CopyStore
 from apps.mqtt.down_store import DownReader
 from apps.mqtt.downlink import Downlink
 from apps.mqtt.follow import Follower
@@ -18,6 +20,7 @@ from apps.mqtt.homes import Homes
 from apps.mqtt.http_server import HttpServer
 from apps.mqtt.hub import Hub
 from apps.mqtt.ingest import Ingest
+from apps.mqtt.keeping import Keeper
 from apps.mqtt.logs import own_logs
 from apps.mqtt.peering import Peering
 from apps.mqtt.peers import password, peers_of
@@ -40,6 +43,7 @@ class Application:
     forwarder: Forwarder
     server: HttpServer
     followers: tuple[Follower, ...]
+    keepers: tuple[Keeper, ...]
     downlink: Downlink
     alerts: Alerts
 
@@ -54,6 +58,7 @@ class Application:
             self.downlink.publish_for_ever(),
             self.alerts.listen_for_silence(),
             *(follower.follow_for_ever() for follower in self.followers),
+            *(keeper.keep_for_ever() for keeper in self.keepers),
         ]
 
 
@@ -88,7 +93,10 @@ def assemble(config: Config, config_file: Path, store: Store) -> Application:
     )  # fmt: skip
     down = DownReader(config.data)
     downlink = Downlink(config.zone, down, reader.mark("far"), ingest.publish)
-    peering = Peering(node, hub, reader, sessions, bell)
+    peering = Peering(node, hub, reader, sessions, bell, ingest.copies, lambda: progress.read().cursor)
+    copy_store, thread = CopyStore(config.data), ThreadPoolExecutor(1, "copies")
+    days = config.settings.retention_days
+    keepers = tuple(Keeper(node, peer, copy_store, thread, days) for peer in peers.values())
     hub.copied = peering.copied
     sessions.on_change = bell.ring
     web = Web(
@@ -98,4 +106,4 @@ def assemble(config: Config, config_file: Path, store: Store) -> Application:
         )
     )  # fmt: skip
     server = HttpServer(web.respond, refuse, config.release)
-    return Application(ingest, hub, sessions, forwarder, server, followers, downlink, alerts)
+    return Application(ingest, hub, sessions, forwarder, server, followers, keepers, downlink, alerts)

@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from apps.mqtt.layout import FILE, StoreRefused, prepare
+from apps.mqtt.layout import FILE, VOLUME, StoreRefused, prepare
 from apps.mqtt.lock import hold
 from apps.mqtt.message import Message
 from apps.mqtt.reading import Reading, Unreadable
@@ -125,6 +125,8 @@ class Store:
             if max_store_bytes:
                 page_size = self._db.execute("PRAGMA page_size").fetchone()[0]
                 self._db.execute(f"PRAGMA max_page_count = {max_store_bytes // page_size}")
+            query = "SELECT value FROM marks WHERE name = ?"
+            self.volume: int = self._db.execute(query, (VOLUME,)).fetchone()[0]
             self._newest: int | None = None  # the highest n; None: to be read
         except BaseException:
             self.close()
