@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from apps.mqtt.access import Access
 from apps.mqtt.alerts import Alerts
 from apps.mqtt.bell import Bell
 from apps.mqtt.config import INFER, Config
+from apps.mqtt.copy_store import CopyStore
 from apps.mqtt.down_store import DownReader
 from apps.mqtt.downlink import Downlink
 from apps.mqtt.follow import Follower
@@ -18,6 +20,7 @@ from apps.mqtt.homes import Homes
 from apps.mqtt.http_server import HttpServer
 from apps.mqtt.hub import Hub
 from apps.mqtt.ingest import Ingest
+from apps.mqtt.keeping import Keeper
 from apps.mqtt.learning import Learning
 from apps.mqtt.logs import own_logs
 from apps.mqtt.overview import Overview
@@ -42,6 +45,7 @@ class Application:
     forwarder: Forwarder
     server: HttpServer
     followers: tuple[Follower, ...]
+    keepers: tuple[Keeper, ...]
     downlink: Downlink
     alerts: Alerts
     learning: Learning | None
@@ -58,6 +62,7 @@ class Application:
             self.alerts.listen_for_silence(),
             *(() if self.learning is None else (self.learning.write_for_ever(),)),
             *(follower.follow_for_ever() for follower in self.followers),
+            *(keeper.keep_for_ever() for keeper in self.keepers),
         ]
 
 
@@ -95,7 +100,10 @@ def assemble(config: Config, config_file: Path, store: Store) -> Application:
     )  # fmt: skip
     down = DownReader(config.data)
     downlink = Downlink(config.zone, down, reader.mark("far"), ingest.publish)
-    peering = Peering(node, hub, reader, sessions, bell)
+    peering = Peering(node, hub, reader, sessions, bell, ingest.copies, lambda: progress.read().cursor)
+    copy_store, thread = CopyStore(config.data), ThreadPoolExecutor(1, "copies")
+    days = config.settings.retention_days
+    keepers = tuple(Keeper(node, peer, copy_store, thread, days) for peer in peers.values())
     hub.copied = peering.copied
     sessions.on_change = bell.ring
     overview = Overview(
@@ -108,4 +116,4 @@ def assemble(config: Config, config_file: Path, store: Store) -> Application:
         )
     )  # fmt: skip
     server = HttpServer(web.respond, refuse, config.release)
-    return Application(ingest, hub, sessions, forwarder, server, followers, downlink, alerts, learning)
+    return Application(ingest, hub, sessions, forwarder, server, followers, keepers, downlink, alerts, learning)

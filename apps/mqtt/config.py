@@ -16,7 +16,8 @@ from apps.mqtt.schema import BadSchema, Table
 TABLES: dict[str, Callable[[object], tuple[object, ...]]] = {"rules": rules.parse, "schema": schema.parse}
 ACCEPTED, REQUIRED = "accepted", "required"
 DECLARED, INFER = "declared", "infer"
-CHOICES = {"certificates": (ACCEPTED, REQUIRED), "schema_mode": (DECLARED, INFER)}
+NODE, PEER = "node", "peer"
+CHOICES = {"certificates": (ACCEPTED, REQUIRED), "ack": (NODE, PEER), "schema_mode": (DECLARED, INFER)}
 """What a text may be, where it is one of few."""
 ZONE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 
@@ -41,6 +42,7 @@ class Settings:
     max_store_bytes: int = 0  # near it, readings that are far go early; 0: as much as the disk holds
     session_seconds: int = 604_800  # how long a session outlives its connection, at most; never over the retention
     watchers: str = "watch-*"  # client ids that may subscribe to the whole zone; patterns, separated by spaces
+    ack: str = NODE  # "peer": a PUBACK waits until a second node of the zone has the message on its disk too
     certificates: str = ACCEPTED  # "required": who comes without one, or not by the zone's balancers, is refused
     rules: tuple[Rule, ...] = ()  # a list of tables: see ``rules``
     schema: tuple[Table, ...] = ()  # a list of tables: see ``schema``

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 from apps.mqtt.access import Access
-from apps.mqtt.config import INFER, Config
+from apps.mqtt.config import INFER, PEER, Config
 from apps.mqtt.connection import Connection
+from apps.mqtt.copies import Copies
 from apps.mqtt.counters import Counters
 from apps.mqtt.hub import Hub
 from apps.mqtt.log import log
@@ -62,6 +63,7 @@ class Ingest:
         self.hub = hub
         self.wills = Wills(self.publish)
         self.counters = Counters()
+        self.copies = Copies(store.volume) if config.settings.ack == PEER else None
         self.blocked: set[Connection] = set()
         self._address = (config.bind, config.mqtt_port)
         self._store = store
@@ -144,6 +146,8 @@ class Ingest:
                     await self._empty.wait()
             except TimeoutError:
                 log("stopped_with_pending", pending=len(self._queue), why="they could not be committed in time")
+        if self.copies is not None and self.copies.pending:
+            await self.copies.empty.wait(within)
         for connection in list(self._connections):
             connection.finish()
         deadline = time.monotonic() + within
@@ -158,7 +162,7 @@ class Ingest:
             return self._failing
         if self._commit_began is not None and time.monotonic() - self._commit_began > STALLED_SECONDS:
             return f"One commit has been under way for {time.monotonic() - self._commit_began:.0f} s."
-        return None
+        return self.copies.late() if self.copies is not None else None
 
     @property
     def is_stopping(self) -> bool:
@@ -230,7 +234,8 @@ class Ingest:
         self._something_waits.set()
 
     def full(self) -> bool:
-        return len(self._queue) >= self.settings.max_pending
+        copying = self.copies.pending if self.copies is not None else 0
+        return len(self._queue) + copying >= self.settings.max_pending
 
     # -- after a commit ----------------------------------------------------------------------------------------
 
@@ -249,6 +254,14 @@ class Ingest:
         if self._failing:
             log("commits_resumed")
             self._failing = ""
+        if self.copies is None:
+            self._acknowledge(batch, tally)
+        else:
+            head = tally.first - 1 + len(tally.kept)
+            self.copies.add([w.arrival for w in batch], head, lambda: self._acknowledge(batch, tally))
+        self._on_commit(tally)
+
+    def _acknowledge(self, batch: list[Waiting], tally: Tally) -> None:
         settled: defaultdict[Connection, list[bytes]] = defaultdict(list)
         unreadable = tally.unreadable
         for at, waiting in enumerate(batch):
@@ -260,10 +273,9 @@ class Ingest:
             settled[connection].append(answer)
         for connection, answers in settled.items():
             if connection.settle(len(answers), b"".join(answers)):
-                counters.puback_total += len(answers) - answers.count(b"")
+                self.counters.puback_total += len(answers) - answers.count(b"")
         for connection in list(self.blocked):
             connection.unblock()
-        self._on_commit(tally)
 
     def _fail(self, error: sqlite3.Error, messages: int) -> None:
         self.counters.commit_errors += 1

@@ -6,12 +6,14 @@ same file: columns that may be empty, tables it does not know. Going back theref
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from pathlib import Path
 
 READS = (1,)  # data versions, as release.toml names them
 WRITES = 1
 FILE = "readings.db"
+VOLUME = "volume"  # the mark that tells this file from any other, also of the same node
 
 SCHEMA = """
 CREATE TABLE readings (
@@ -71,3 +73,4 @@ def _add(db: sqlite3.Connection) -> None:
     missing = [column for column in PUBLISHED if column.split()[0] not in there]
     columns = "".join(f"ALTER TABLE readings ADD COLUMN {column};" for column in missing)
     db.executescript(f"BEGIN IMMEDIATE; {columns} {ADDED} COMMIT;")
+    db.execute("INSERT OR IGNORE INTO marks VALUES (?, ?)", (VOLUME, secrets.randbits(62)))

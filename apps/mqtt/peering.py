@@ -6,11 +6,14 @@ to say. That a peer asks from a later place is the proof that it has what came b
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 from apps.mqtt.bell import Bell
+from apps.mqtt.copies import Copies
 from apps.mqtt.hub import Hub
 from apps.mqtt.queries import LOGS, Reader
 from apps.mqtt.session_store import SessionStore
@@ -26,7 +29,12 @@ Query = dict[str, str]
 
 
 class Peering:
-    def __init__(self, node: str, hub: Hub, reader: Reader, sessions: SessionStore, bell: Bell) -> None:
+    def __init__(
+        self, node: str, hub: Hub, reader: Reader, sessions: SessionStore, bell: Bell,
+        copies: Copies | None, far_cursor: Callable[[], int],
+    ) -> None:  # fmt: skip
+        """``copies`` are of what is to be acknowledged; ``far_cursor`` tells up to which reading all is far."""
+        self._copies, self._far_cursor = copies, far_cursor
         self._node = node
         self._hub = hub
         self._reader = reader
@@ -45,6 +53,12 @@ class Peering:
                 return {"retained": [message.as_json() for message in self._reader.retained(filters)]}
             case "claim":
                 return {"session": await self._hub.give_up(query["client"], query["node"], clean=query["clean"] == "1")}
+            case "copies" if self._copies is None:
+                await asyncio.sleep(min(float(query["wait"]), LONGEST_WAIT))
+                return {"life": 0, "volume": 0, "upto": 0, "rows": [], "far": 0}
+            case "copies" if self._copies is not None:
+                life, after, wait = int(query["life"]), int(query["after"]), float(query["wait"])
+                return await self._copies.after(life, after, wait, self._far_cursor)
             case "feed":
                 return await self._feed(query)
         return None

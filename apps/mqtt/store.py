@@ -9,6 +9,7 @@ pages of ``/v1/readings`` and the law ``stored = forwarded + backlog + dead_lett
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from apps.mqtt.layout import FILE, StoreRefused, prepare
+from apps.mqtt.layout import FILE, VOLUME, StoreRefused, prepare
 from apps.mqtt.lock import hold
 from apps.mqtt.message import Message
 from apps.mqtt.reading import Reading, Unreadable
@@ -106,6 +107,22 @@ class _Sorted:
     duplicates: int = 0
 
 
+def flush_again(log: Path) -> None:
+    """Write what an earlier process left in the log once more, and flush it. Raises OSError.
+
+    After a flush that failed, the kernel calls the pages clean: they can be read, and a later flush succeeds without
+    them. A message in them would be taken for one that is here, and its resend acknowledged; the next power cut takes
+    it. Within a process that cannot be, since a batch that failed is written anew.
+    """
+    if not log.exists():
+        return
+    with log.open("rb+", buffering=0) as file:
+        at = 0
+        while part := os.pread(file.fileno(), 1_000_000, at):
+            at += os.pwrite(file.fileno(), part, at)
+        os.fdatasync(file.fileno())
+
+
 class Store:
     """The one writer of a data directory. Use from one thread at a time."""
 
@@ -115,6 +132,11 @@ class Store:
             self._lock = hold(data / "lock", wait=False)
         except BlockingIOError:
             raise StoreRefused(f"Another process uses {data}; stop it before this one is started.") from None
+        try:
+            flush_again(data / f"{FILE}-wal")
+        except BaseException:
+            self._lock.close()
+            raise
         self._quarantine_rows = quarantine_rows
         self._db = sqlite3.connect(data / FILE, BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
@@ -125,6 +147,8 @@ class Store:
             if max_store_bytes:
                 page_size = self._db.execute("PRAGMA page_size").fetchone()[0]
                 self._db.execute(f"PRAGMA max_page_count = {max_store_bytes // page_size}")
+            query = "SELECT value FROM marks WHERE name = ?"
+            self.volume: int = self._db.execute(query, (VOLUME,)).fetchone()[0]
             self._newest: int | None = None  # the highest n; None: to be read
         except BaseException:
             self.close()

@@ -31,7 +31,7 @@ from apps.mqtt.far import Unreachable
 from apps.mqtt.log import log
 from apps.mqtt.progress import ProgressWriter
 from apps.mqtt.queries import Reader
-from apps.mqtt.up import Up
+from apps.mqtt.up import Up, UpForOthers
 
 LOOK_SECONDS = 1.0  # between two looks at the store when nothing wakes us
 BACK_OFF_SECONDS = (0.05, 5.0)
@@ -89,8 +89,10 @@ def directions(config: Config) -> tuple[Direction, ...]:
     up = Up(Reader(config.data), ProgressWriter(config.data), config)
     store = DownStore(config.data)
     downs = [Down(config, kind, store, tell_parent) for kind in KINDS]
+    others = UpForOthers(config)
     return (
         Direction("up", up.exchange, up.failed, lambda: wait_for_parent(LOOK_SECONDS), pause),
+        Direction("up for others", others.exchange, others.failed, lambda: time.sleep(LOOK_SECONDS), time.sleep),
         *(Direction(down.kind, down.exchange, down.failed, lambda: None, time.sleep) for down in downs),
     )
 
@@ -150,9 +152,9 @@ def main(argv: list[str]) -> int:
     except BadConfig as error:
         print(error, file=sys.stderr)
         return 2
-    up, *downs = directions(config)
-    for down in downs:
-        threading.Thread(target=in_background, args=(down,), name=down.name, daemon=True).start()
+    up, *others = directions(config)
+    for other in others:
+        threading.Thread(target=in_background, args=(other,), name=other.name, daemon=True).start()
     keep_going(up)
     return 0
 

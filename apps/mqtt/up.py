@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 
 from apps.mqtt.config import Config
+from apps.mqtt.copy_store import CopyStore
 from apps.mqtt.far import Far, reach
 from apps.mqtt.log import log
 from apps.mqtt.progress import DeadLetter, ProgressWriter
@@ -57,6 +58,29 @@ class Up:
 
     def failed(self) -> None:
         self._progress.count_error()
+        self._batch.failed()
+
+
+class UpForOthers:
+    """Readings of a silent node, of which copies are here. What it carried itself is recognised by its ``_id``."""
+
+    def __init__(self, config: Config) -> None:
+        self._config, self._copies = config, CopyStore(config.data)
+        self._batch = Batch(config.settings.forward_batch)
+        self._far: Far | None = None
+
+    def exchange(self) -> bool:
+        """Raises Unreachable."""
+        node, rows = self._copies.to_carry(self._batch.size)
+        if not rows:
+            return False
+        self._far = self._far or reach(self._config.mongo_uri, self._config.zone)
+        for letter in dead_letters(rows, self._far.insert(rows)):
+            log("dead_letter_of_another", node=node, id=letter.id.hex(), why=letter.reason)
+        self._copies.carried(node, rows[-1].n)
+        return True
+
+    def failed(self) -> None:
         self._batch.failed()
 
 

@@ -155,6 +155,12 @@ class Web:
         for name, kind, value in (
             ("pending", "gauge", ingest.pending),
             ("connected", "gauge", ingest.connected),
+            ("copies_pending", "gauge", ingest.copies.pending if ingest.copies is not None else 0),
+            (
+                "copies_late_seconds",
+                "gauge",
+                round(ingest.copies.oldest_seconds, 3) if ingest.copies is not None else 0,
+            ),
             ("sessions", "gauge", len(ingest.hub.sessions)),
             ("subscriptions", "gauge", ingest.hub.subscriptions),
             ("alerts", "gauge", self._from.alerts.standing),

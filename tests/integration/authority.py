@@ -14,7 +14,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 
 class Authority:
-    """``ca.pem`` and ``devices.pem`` are itself, ``server.pem`` is the zone, ``NAME.pem`` a device; each with a key."""
+    """``ca.pem`` and ``devices.pem`` are itself, ``server.pem`` a zone, ``NAME.pem`` a device; each with its key."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

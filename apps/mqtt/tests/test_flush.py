@@ -1,0 +1,119 @@
+"""A flush that fails: nothing is acknowledged by it, and what was written before it is not taken for safe afterwards.
+
+Linux calls pages clean once their flush has failed, so that a later flush succeeds without them. The disk of these
+tests does the same, and keeps what really reached it beside each file: a power cut leaves that.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from apps.mqtt.layout import FILE
+from apps.mqtt.packets import puback
+from apps.mqtt.tests.device import Device, numbered
+from apps.mqtt.tests.running import Edge, until
+
+SOURCE = Path(__file__).with_name("failing_disk.c")
+
+
+class FailingDisk:
+    def __init__(self, edge: Edge, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._edge, self._fail = edge, folder / "fail"
+        compiler = shutil.which("cc")
+        if compiler is None:
+            pytest.skip("There is no C compiler here (cc), so no disk can be made to fail.")
+        library = folder / "failing_disk.so"
+        argv = [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(SOURCE), "-ldl", "-pthread"]
+        subprocess.run(argv, check=True, capture_output=True)
+        monkeypatch.setenv("LD_PRELOAD", str(library))
+        monkeypatch.setenv("FAIL_FLUSHES", str(self._fail))
+
+    def fails(self) -> None:
+        self._fail.touch()
+
+    def works(self) -> None:
+        self._fail.unlink()
+
+    def power_cut(self) -> None:
+        """The process is gone, and of the files there is what reached the disk."""
+        self._edge.kill()
+        for name in (FILE, f"{FILE}-wal"):
+            (self._edge.data / f"{name}.disk").replace(self._edge.data / name)
+        (self._edge.data / f"{FILE}-shm").unlink()
+
+
+@pytest.fixture
+def edge(new_edge: Callable[..., Edge]) -> Edge:
+    return new_edge()
+
+
+@pytest.fixture
+def disk(edge: Edge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FailingDisk:
+    disk = FailingDisk(edge, tmp_path, monkeypatch)
+    edge.start()
+    return disk
+
+
+def sent(edge: Edge, *seqs: int) -> Device:
+    device = Device(edge.mqtt).connected()
+    for seq in seqs:
+        device.publish(numbered(seq), seq)
+    return device
+
+
+def stored(edge: Edge) -> list[int]:
+    return [row["seq"] for row in edge.readings()]
+
+
+def test_what_was_acknowledged_is_on_the_disk(edge: Edge, disk: FailingDisk) -> None:
+    assert sent(edge, 1, 2, 3).receive(12) == puback(1) + puback(2) + puback(3)
+    disk.power_cut()
+    assert stored(edge.start()) == [1, 2, 3]
+
+
+def test_a_failed_flush_acknowledges_nothing_and_the_next_try_writes_all_of_it_again(
+    edge: Edge, disk: FailingDisk
+) -> None:
+    assert sent(edge, 1).receive(4) == puback(1)
+    disk.fails()
+    device = sent(edge, 2, 3)
+    status, answer = until(lambda: (found := edge.get("/ready"))[0] == 503 and found)
+    assert (status, answer["why"]) == (503, "The store cannot commit: disk I/O error.")
+    assert (edge.metrics()["puback_total"], stored(edge)) == (1, [1])
+    disk.works()
+    assert device.receive(8) == puback(2) + puback(3)
+    disk.power_cut()
+    assert stored(edge.start()) == [1, 2, 3]
+
+
+def test_what_a_failed_flush_left_behind_is_not_taken_for_safe_by_the_next_process(
+    edge: Edge, disk: FailingDisk
+) -> None:
+    assert sent(edge, 1).receive(4) == puback(1)
+    disk.fails()
+    sent(edge, 2)
+    until(lambda: edge.metrics()["commit_errors"])
+    edge.kill()
+    disk.works()
+    edge.start()  # the message is in its file, and not on the disk
+    device = sent(edge)
+    device.publish(numbered(2), 2, dup=True)
+    assert device.receive(4) == puback(2)
+    disk.power_cut()
+    assert stored(edge.start()) == [1, 2]
+
+
+def test_a_disk_that_still_fails_lets_no_process_start(edge: Edge, disk: FailingDisk) -> None:
+    assert sent(edge, 1).receive(4) == puback(1)
+    edge.kill()
+    disk.fails()
+    process = edge.spawn()
+    assert process.wait(20) == 1
+    assert "The store cannot be opened. [Errno 5] Input/output error" in edge.log.read_text()
+    disk.works()
+    assert stored(edge.start()) == [1]
