@@ -215,6 +215,9 @@ def test_what_was_published_long_ago_goes_and_what_may_come_again_stays(
         assert left() == ["d2@2", "d1@3", "c3@3", "c4@4", "c5@5", "c6@6"]
         assert store.trim(9) == 1
         assert left() == ["d2@2", "d1@3", "c4@4", "c5@5", "c6@6"]
+        monkeypatch.setattr("apps.mqtt.down_store.KEPT_ROWS", 0)
+        assert store.trim(9) == 2
+        assert left() == ["d2@2", "d1@3", "c6@6"]
     assert not store.take("commands", [Found("c6", "d1", 6, "", None)], None)  # read again, and recognised
     assert not store.take("config", [Found("d2", "d2", 2, "", None)], None)
 
