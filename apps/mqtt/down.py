@@ -27,6 +27,7 @@ from apps.mqtt.config import Config
 from apps.mqtt.down_store import DownStore, Found, Ignored
 from apps.mqtt.far import Far, Unreachable, reach
 from apps.mqtt.log import log
+from apps.mqtt.queries import Reader
 
 AWAIT_MS = 1_000
 FRESH_SECONDS = 5.0  # between two notes of the place in a stream on which nothing happens
@@ -43,6 +44,7 @@ class Down:
         self._config, self._store, self._tell = config, store, tell
         self._far: Far | None = None
         self._stream: CollectionChangeStream[dict[str, Any]] | None = None
+        self._reader: Reader | None = None
         self._kept_at = 0.0
 
     def exchange(self) -> bool:
@@ -88,6 +90,8 @@ class Down:
         looked_at = [look_at(self.kind, document, self._config.zone, datetime.now(UTC)) for document in documents]
         if self._store.take(self.kind, looked_at, token):
             self._tell()
+            self._reader = self._reader or Reader(self._config.data)  # here: a connection is one thread's
+            self._store.trim(self._reader.mark("far"))
         self._kept_at = time.monotonic()
 
     def _close(self) -> None:

@@ -27,6 +27,14 @@ CREATE TABLE IF NOT EXISTS ignored (kind TEXT, why TEXT, count INTEGER NOT NULL,
 """
 
 
+KEPT_ROWS = 10_000
+TRIM = """
+DELETE FROM found WHERE n <= min(?, (SELECT max(n) FROM found) - ?)
+AND rev < (SELECT rev FROM places WHERE kind = found.kind)
+AND (kind <> 'config' OR rev < (SELECT max(rev) FROM found AS newer WHERE kind = 'config' AND name = found.name))
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """Something to publish to a device. ``payload`` is empty for configuration that is no more."""
@@ -101,6 +109,15 @@ class DownStore:
                 self._db.execute("ROLLBACK")
                 raise
         return new > 0
+
+    def trim(self, published: int) -> int:
+        """Drop the oldest rows beyond ``KEPT_ROWS`` that are published, up to number ``published``: how many went.
+
+        What may be sent once more stays, to be recognised: the newest of each device's configuration, and the highest
+        rev, from which all is read again after a long cut.
+        """
+        with self._lock:
+            return self._db.execute(TRIM, (published, KEPT_ROWS)).rowcount
 
     def _add(self, kind: str, found: Found) -> str | None:
         """None when it is new; empty when it has been here already; otherwise why it is ignored."""

@@ -12,6 +12,7 @@ from apps.mqtt.store import PASSING, Arrival
 
 PAGE = 200
 LOOK_SECONDS = 1.0  # when nobody rings
+NEXT_PAGE_SECONDS = 0.01  # devices' messages have their turn between two pages
 TOPICS = {"commands": "cmd", "config": "cfg"}
 
 
@@ -26,10 +27,11 @@ class Downlink:
 
     async def publish_for_ever(self) -> None:
         while True:
-            for taken in self._reader.after(self._last, PAGE):
+            page = self._reader.after(self._last, PAGE)
+            for taken in page:
                 self._publish(self._arrival(taken))
                 self._last = taken.n
-            await self.news.wait(LOOK_SECONDS)
+            await self.news.wait(LOOK_SECONDS if len(page) < PAGE else NEXT_PAGE_SECONDS)
 
     def _arrival(self, taken: Taken) -> Arrival:
         name = blake2b(f"{taken.kind}|{taken.name}|{taken.rev}".encode(), digest_size=12).digest()

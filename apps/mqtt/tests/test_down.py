@@ -7,7 +7,9 @@ import os
 import signal
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from pymongo.database import Database
 from apps.mqtt.down import look_at
 from apps.mqtt.down_store import FILE, DownStore, Found, Ignored
 from apps.mqtt.packets import PingReq, encode
+from apps.mqtt.queries import Reader
 from apps.mqtt.tests.device import Device
 from apps.mqtt.tests.running import Edge, Mongod, until
 
@@ -193,3 +196,45 @@ def test_data_and_place_change_together(tmp_path: Any) -> None:
     assert store.place("commands") == ({"_data": "2"}, 7)
     store.forget_place("commands")
     assert store.place("commands") == (None, 7)
+
+
+def test_what_was_published_long_ago_goes_and_what_may_come_again_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("apps.mqtt.down_store.KEPT_ROWS", 3)
+    store = DownStore(tmp_path)
+    store.take("config", [Found(name, name, rev, "", None) for name, rev in (("d1", 1), ("d2", 2), ("d1", 3))], None)
+    store.take("commands", [Found(f"c{rev}", "d1", rev, "", None) for rev in range(1, 7)], None)
+    with sqlite3.connect(tmp_path / FILE) as db:
+
+        def left() -> list[str]:
+            return [name for (name,) in db.execute("SELECT name || '@' || rev FROM found ORDER BY n")]
+
+        assert store.trim(0) == 0  # nothing is published yet
+        assert store.trim(5) == 3
+        assert left() == ["d2@2", "d1@3", "c3@3", "c4@4", "c5@5", "c6@6"]
+        assert store.trim(9) == 1
+        assert left() == ["d2@2", "d1@3", "c4@4", "c5@5", "c6@6"]
+        monkeypatch.setattr("apps.mqtt.down_store.KEPT_ROWS", 0)
+        assert store.trim(9) == 2
+        assert left() == ["d2@2", "d1@3", "c6@6"]
+    assert not store.take("commands", [Found("c6", "d1", 6, "", None)], None)  # read again, and recognised
+    assert not store.take("config", [Found("d2", "d2", 2, "", None)], None)
+
+
+def test_the_sync_process_trims_what_is_published(
+    edge: Edge, far: Far, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = "SELECT count(*) FROM found"
+    store = DownStore(edge.data)
+    store.take("commands", [Found(f"old{rev}", "d9", rev, "{}", None) for rev in range(1, 10_101)], None)
+    far["commands"].insert_one(command(zone, 20_000) | {"rev": 20_000})
+    until(lambda: edge.metrics()["pending"] == 0 and published(edge) >= 10_101)
+    far["commands"].insert_one(command(zone, 20_001) | {"rev": 20_001})
+    with sqlite3.connect(edge.data / FILE) as db:
+        until(lambda: db.execute(count).fetchone() == (10_000,))
+
+
+def published(edge: Edge) -> int:
+    with closing(Reader(edge.data)) as reader:
+        return reader.mark("far")
