@@ -66,6 +66,10 @@ KNOWN: tuple[tuple[str, str], ...] = (
         "says.",
     ),
     (
+        r"invalid AWS Region: ([\w-]+)",
+        "AWS has no region {0}. Correct infra.region in environments/{environment}.toml or base.toml.",
+    ),
+    (
         r"401 Unauthorized|HTTP 401|UNAUTHORIZED|invalid_client",
         "Atlas does not take the service account: it is unknown, or its secret has expired. Correct "
         "MONGODB_ATLAS_CLIENT_ID and MONGODB_ATLAS_CLIENT_SECRET and run it again. " + SAFE,

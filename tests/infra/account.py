@@ -131,8 +131,8 @@ class Account:
     def make_stack(self, environment: str) -> None:
         """What docs/cloud.md tells to do before the first ``pulumi up``."""
         steps: list[tuple[str, ...]] = [("stack", "init", environment, "--secrets-provider", "passphrase")]
-        steps += [("config", "set", key, value, "--stack", environment) for key, value in CONFIGURATION.items()]
-        steps += [("config", "set", "--secret", "observeKey", SECRET, "--stack", environment)]
+        plain = [word for key, value in CONFIGURATION.items() for word in ("--plaintext", f"{key}={value}")]
+        steps += [("config", "set-all", *plain, "--secret", f"observeKey={SECRET}", "--stack", environment)]
         for step in steps:
             done = self.pulumi(*step)
             assert done.code == 0, done.err

@@ -100,6 +100,7 @@ def test_no_more_is_deleted_than_was_allowed(deed: str) -> None:
             "ExpiredToken: The security token included in the request is expired",
             "prod: AWS's credentials have expired.",
         ),
+        ("invalid AWS Region: us-nowhere-1", "prod: AWS has no region us-nowhere-1. Correct infra"),
         ("No valid credential sources found", "prod: There are no credentials for AWS here. Set AWS_PROFILE"),
         ("HTTP 401 Unauthorized (Error code: 'UNAUTHORIZED')", "prod: Atlas does not take the service account"),
         (
