@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from controller import glancing
 from controller.model import IN_FLIGHT, Phase
+from controller.site import load_site
 from infra.local.servers import ServerMissing, find_haproxy
 from tests.integration import toy
-from tests.integration.small import TOY, Place, Small, begin, discard, wait
+from tests.integration.small import TOY, Notes, Place, Small, begin, discard, wait
 
 DRIFT = ("drift", "drift changed", "drift ended", "drift unseen", "drift seen")
 
@@ -133,3 +137,22 @@ def test_a_controller_that_is_stopped_leaves_no_look_behind(prod: Place) -> None
     wait("a look runs", lambda: under_way(prod), 60)
     assert prod.stop() == 0
     assert under_way(prod) == []
+
+
+def test_a_look_that_takes_its_time_is_ended_when_a_rollout_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "turnabout.toml").write_text('environments = ["prod"]\nstate = "."\n')
+    began, notes, stop = tmp_path / "began", Notes(), threading.Event()
+    slow = f"import os, pathlib, time; pathlib.Path({str(began)!r}).write_text(str(os.getpid())); time.sleep(15)"
+    monkeypatch.setattr(glancing, "argv", lambda site, names: [sys.executable, "-c", slow])
+
+    def busy() -> bool:
+        return began.exists() and began.read_text() != ""
+
+    glances = glancing.Glances(
+        load_site(tmp_path / "turnabout.toml"), lambda: {"prod": 1.0}, busy, notes, patience=0.05
+    )
+    assert glances.look(stop) is None
+    assert not Path(f"/proc/{began.read_text()}").exists()
+    assert notes.said == []
