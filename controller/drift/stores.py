@@ -164,7 +164,15 @@ def fields(two: Two, name: str, a: Collection, b: Collection) -> Iterator[Findin
             yield replace(found, removed=False, remedies=(same,))
 
 
-TYPES = {"int": "long", "float": "double", "str": "string", "bool": "bool", "datetime": "date", "ObjectId": "objectId"}
+TYPES = {
+    "int": "int",
+    "Int64": "long",
+    "float": "double",
+    "str": "string",
+    "bool": "bool",
+    "datetime": "date",
+    "ObjectId": "objectId",
+}
 """Types that the store can make of others, by what they are in Python."""
 
 
