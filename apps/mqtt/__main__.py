@@ -16,9 +16,9 @@ from pathlib import Path
 
 from apps.mqtt.assemble import assemble
 from apps.mqtt.config import BadConfig, Config, load
-from apps.mqtt.layout import StoreRefused
+from apps.mqtt.disk.layout import StoreRefused
+from apps.mqtt.disk.store import Store
 from apps.mqtt.log import log
-from apps.mqtt.store import Store
 
 STOP_SECONDS = 2.0  # each for the pending commits and the connections; release.toml allows 5 in all
 

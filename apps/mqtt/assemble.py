@@ -8,33 +8,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from apps.mqtt.access import Access
-from apps.mqtt.alerts import Alerts
 from apps.mqtt.bell import Bell
+from apps.mqtt.broker.access import Access
+from apps.mqtt.broker.alerts import Alerts
+from apps.mqtt.broker.homes import Homes
+from apps.mqtt.broker.hub import Hub
+from apps.mqtt.broker.ingest import Ingest
+from apps.mqtt.broker.learning import Learning
 from apps.mqtt.config import INFER, Config
-from apps.mqtt.copy_store import CopyStore
-from apps.mqtt.down_store import DownReader
-from apps.mqtt.downlink import Downlink
-from apps.mqtt.follow import Follower
-from apps.mqtt.homes import Homes
-from apps.mqtt.http_server import HttpServer
-from apps.mqtt.hub import Hub
-from apps.mqtt.ingest import Ingest
-from apps.mqtt.keeping import Keeper
-from apps.mqtt.learning import Learning
-from apps.mqtt.logs import own_logs
-from apps.mqtt.overview import Overview
-from apps.mqtt.peering import Peering
+from apps.mqtt.disk.copy_store import CopyStore
+from apps.mqtt.disk.down_store import DownReader
+from apps.mqtt.disk.logs import own_logs
+from apps.mqtt.disk.progress import ProgressReader
+from apps.mqtt.disk.queries import Reader
+from apps.mqtt.disk.session_store import SessionStore
+from apps.mqtt.disk.store import Store, Tally
 from apps.mqtt.peers import password, peers_of
-from apps.mqtt.progress import ProgressReader
-from apps.mqtt.queries import Reader
-from apps.mqtt.retained import Retained
-from apps.mqtt.session_store import SessionStore
-from apps.mqtt.store import Store, Tally
-from apps.mqtt.stream import Streams
-from apps.mqtt.supervise import Forwarder
-from apps.mqtt.web import Sources, Web, refuse
-from apps.mqtt.zone_reads import ZoneReads
+from apps.mqtt.reads.http_server import HttpServer
+from apps.mqtt.reads.stream import Streams
+from apps.mqtt.reads.web import Sources, Web, refuse
+from apps.mqtt.syncing.downlink import Downlink
+from apps.mqtt.syncing.supervise import Forwarder
+from apps.mqtt.zone.follow import Follower
+from apps.mqtt.zone.keeping import Keeper
+from apps.mqtt.zone.overview import Overview
+from apps.mqtt.zone.peering import Peering
+from apps.mqtt.zone.retained import Retained
+from apps.mqtt.zone.zone_reads import ZoneReads
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from apps.mqtt import down_store, layout, progress, session_store
-from apps.mqtt.access import DENIED_FILE
+from apps.mqtt.broker.access import DENIED_FILE
 from apps.mqtt.config import BadConfig, Config, load
-from apps.mqtt.lock import hold
+from apps.mqtt.disk import down_store, layout, progress, session_store
+from apps.mqtt.disk.lock import hold
 
 MANIFEST = "backup.json"
 ORDER = (progress.FILE, session_store.FILE, layout.FILE, down_store.FILE)

@@ -9,9 +9,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from apps.mqtt import rules, schema
-from apps.mqtt.rules import BadRule, Rule
-from apps.mqtt.schema import BadSchema, Table
+from apps.mqtt.readings import rules, schema
+from apps.mqtt.readings.rules import BadRule, Rule
+from apps.mqtt.readings.schema import BadSchema, Table
 
 TABLES: dict[str, Callable[[object], tuple[object, ...]]] = {"rules": rules.parse, "schema": schema.parse}
 ACCEPTED, REQUIRED = "accepted", "required"

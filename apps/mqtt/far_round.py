@@ -19,9 +19,9 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from apps.mqtt.far import database_of
-from apps.mqtt.packets import Connect, Disconnect, PubAck, Subscribe, encode
-from apps.mqtt.reading import Reading, identity
+from apps.mqtt.readings.reading import Reading, identity
+from apps.mqtt.syncing.far import database_of
+from apps.mqtt.wire.packets import Connect, Disconnect, PubAck, Subscribe, encode
 
 LOOK_SECONDS = 0.02
 EXPIRES_SECONDS = 60

@@ -19,9 +19,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from apps.mqtt import proxy
 from apps.mqtt.config import REQUIRED
-from apps.mqtt.packets import Connect, Disconnect, Publish, connack, encode, puback
+from apps.mqtt.wire import proxy
+from apps.mqtt.wire.packets import Connect, Disconnect, Publish, connack, encode, puback
 
 TOTAL_SECONDS, FAR_SECONDS = 4.5, 20.0
 DEVICES = 64

@@ -30,7 +30,7 @@ class Change:
 GOOD = Change(
     "mqtt",
     "Say how old the latest reading is",
-    "apps/mqtt/web.py",
+    "apps/mqtt/reads/web.py",
     "return _json(HTTPStatus.OK, asdict(latest))",
     'return _json(HTTPStatus.OK, {**asdict(latest), "age_seconds": round(_age(latest.rts), 3)})',
 )
@@ -56,7 +56,7 @@ IN_FLIGHT = Change(
 BAD_WITHOUT_GIT = Change(
     "mqtt",
     "Name the band that a reading is in",
-    "apps/mqtt/web.py",
+    "apps/mqtt/reads/web.py",
     "        latest = self._reader.latest(device)\n        if latest is None:\n",
     "        latest = self._reader.latest(device)\n"
     "        if latest is not None:\n"

@@ -16,8 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
-from apps.mqtt.decode import Decoder
-from apps.mqtt.packets import Connect, Publish, connack, puback
+from apps.mqtt.wire.decode import Decoder
+from apps.mqtt.wire.packets import Connect, Publish, connack, puback
 
 MOST = 2_000  # messages in one commit of the subscriber
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from controller.demo.changes import Change
 
-WEB, MAIN = "apps/mqtt/web.py", "apps/mqtt/__main__.py"
+WEB, MAIN = "apps/mqtt/reads/web.py", "apps/mqtt/__main__.py"
 LATEST = "        latest = self._reader.latest(device)\n        if latest is None:\n"
 READY = "        why = self._ingest.not_ready()\n"
 SIZE = "PAGE_DEFAULT, PAGE_MAX = {}, 1000"

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from apps.mqtt import __main__ as edge_application
-from apps.mqtt.store import Arrival, Store, Tally
+from apps.mqtt.disk.store import Arrival, Store, Tally
 from infra.local.ports import Ports
 
 ROOT = Path(__file__).parents[2]

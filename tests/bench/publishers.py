@@ -16,7 +16,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, cast
 
-from apps.mqtt.packets import Connect, PingReq, Publish, encode
+from apps.mqtt.wire.packets import Connect, PingReq, Publish, encode
 from tests.bench.result import high, median
 
 DEVICES, WINDOW, WARM_UP = 50, 20, 0.5

@@ -22,11 +22,11 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from apps.mqtt.layout import FILE
-from apps.mqtt.packets import PingReq, encode
+from apps.mqtt.disk.layout import FILE
 from apps.mqtt.tests.device import Device
 from apps.mqtt.tests.running import Edge, Mongod, replica_set, until
 from apps.mqtt.tests.wandering import Listener, Sender
+from apps.mqtt.wire.packets import PingReq, encode
 
 SEEDS = range(25)
 FAULTS = 8

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import pytest
 
-from apps.mqtt.packets import puback
 from apps.mqtt.tests.device import Crowd, Device, numbered
 from apps.mqtt.tests.running import ROOT, Edge, free_port, until
+from apps.mqtt.wire.packets import puback
 from infra.local.servers import answers
 
 Name = tuple[str, int, int]

@@ -92,9 +92,9 @@ def test_a_node_that_runs_nothing_is_gone_and_cannot_be_waived() -> None:
 
 
 def test_a_file_that_was_changed_on_the_node_is_named() -> None:
-    (one,) = found(Running(GOOD, GOOD, changed=("apps/mqtt/web.py",), changed_in_all=1))
+    (one,) = found(Running(GOOD, GOOD, changed=("apps/mqtt/reads/web.py",), changed_in_all=1))
     assert one.what == "1 file of bos-a's release is not as staged"
-    assert "apps/mqtt/web.py" in one.why and one.remedies[0].does.endswith("inspect --mend")
+    assert "apps/mqtt/reads/web.py" in one.why and one.remedies[0].does.endswith("inspect --mend")
 
 
 def test_a_node_that_does_not_answer_is_not_looked_at_and_never_aligned() -> None:

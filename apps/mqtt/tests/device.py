@@ -6,12 +6,12 @@ import json
 import socket
 import threading
 
-from apps.mqtt.decode import Decoder
-from apps.mqtt.fields import Fields, frame
-from apps.mqtt.packets import V4, V5, Connect, PubAck, Publish, Subscribe, Will, connack, encode
-from apps.mqtt.properties import NONE, Properties
-from apps.mqtt.properties import read as read_properties
 from apps.mqtt.tests.running import until
+from apps.mqtt.wire.decode import Decoder
+from apps.mqtt.wire.fields import Fields, frame
+from apps.mqtt.wire.packets import V4, V5, Connect, PubAck, Publish, Subscribe, Will, connack, encode
+from apps.mqtt.wire.properties import NONE, Properties
+from apps.mqtt.wire.properties import read as read_properties
 
 
 class Device:

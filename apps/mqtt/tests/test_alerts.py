@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from apps.mqtt.config import BadConfig, load
-from apps.mqtt.packets import PingReq, encode, puback
-from apps.mqtt.rules import BadRule, Devices, Rule, of_kind, parse
+from apps.mqtt.readings.rules import BadRule, Devices, Rule, of_kind, parse
 from apps.mqtt.tests.device import Device, numbered
 from apps.mqtt.tests.running import Edge, until
 from apps.mqtt.tests.test_zone import Events
+from apps.mqtt.wire.packets import PingReq, encode, puback
 
 HOT = {"name": "hot", "devices": "press-*", "above": 90, "clear": 85}
 

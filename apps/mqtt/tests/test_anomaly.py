@@ -11,9 +11,9 @@ from random import Random
 
 import pytest
 
-from apps.mqtt import anomaly
-from apps.mqtt.anomaly import ENOUGH, WINDOW, Scores, Usual
-from apps.mqtt.rules import Devices, parse
+from apps.mqtt.readings import anomaly
+from apps.mqtt.readings.anomaly import ENOUGH, WINDOW, Scores, Usual
+from apps.mqtt.readings.rules import Devices, parse
 from apps.mqtt.tests.device import Device, numbered
 from apps.mqtt.tests.running import Edge
 

@@ -17,11 +17,11 @@ import pytest
 from pymongo import MongoClient
 
 from apps.mqtt.backup import BEYOND, MANIFEST
-from apps.mqtt.layout import FILE, SCHEMA
-from apps.mqtt.packets import puback
+from apps.mqtt.disk.layout import FILE, SCHEMA
 from apps.mqtt.tests.device import Crowd, Device, numbered
 from apps.mqtt.tests.running import ROOT, Edge, Mongod, until
 from apps.mqtt.tests.test_zone import Events
+from apps.mqtt.wire.packets import puback
 
 
 def backup(edge: Edge, *words: str, rc: int = 0) -> dict[str, Any] | str:

@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 import pytest
 
-from apps.mqtt.layout import FILE
-from apps.mqtt.packets import V5, Connect, Publish, encode, puback
+from apps.mqtt.disk.layout import FILE
 from apps.mqtt.tests.device import Device, numbered
 from apps.mqtt.tests.running import Edge, until
+from apps.mqtt.wire.packets import V5, Connect, Publish, encode, puback
 
 POISON = [
     (b"", "the payload is neither a JSON object nor an integer"),

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from apps.mqtt.packets import puback
 from apps.mqtt.tests.device import Crowd, Device, numbered
 from apps.mqtt.tests.running import Edge, free_port, until
+from apps.mqtt.wire.packets import puback
 
 CONFIG = """
 defaults

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from apps.mqtt.copy_store import FILE, CopyStore
-from apps.mqtt.packets import Publish, encode, puback
+from apps.mqtt.disk.copy_store import FILE, CopyStore
 from apps.mqtt.tests.device import Crowd, Device, numbered
 from apps.mqtt.tests.running import Edge, Mongod, until
+from apps.mqtt.wire.packets import Publish, encode, puback
 
 Name = tuple[str, int, int]
 

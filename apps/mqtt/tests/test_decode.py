@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.mqtt.decode import Decoder, Malformed, WrongVersion
-from apps.mqtt.packets import (
+from apps.mqtt.wire.decode import Decoder, Malformed, WrongVersion
+from apps.mqtt.wire.packets import (
     V5,
     Connect,
     Disconnect,
@@ -27,7 +27,7 @@ from apps.mqtt.packets import (
     suback,
     unsuback,
 )
-from apps.mqtt.properties import TABLE, Properties
+from apps.mqtt.wire.properties import TABLE, Properties
 
 GOOD: list[tuple[str, Packet]] = [
     ("10 0d 0004 4d515454 04 02 003c 0001 61", Connect("a", 60)),

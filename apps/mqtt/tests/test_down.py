@@ -16,12 +16,12 @@ import pytest
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from apps.mqtt.down import look_at
-from apps.mqtt.down_store import FILE, DownStore, Found, Ignored
-from apps.mqtt.packets import PingReq, encode
-from apps.mqtt.queries import Reader
+from apps.mqtt.disk.down_store import FILE, DownStore, Found, Ignored
+from apps.mqtt.disk.queries import Reader
+from apps.mqtt.syncing.down import look_at
 from apps.mqtt.tests.device import Device
 from apps.mqtt.tests.running import Edge, Mongod, until
+from apps.mqtt.wire.packets import PingReq, encode
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 Far = Database[dict[str, Any]]
@@ -201,7 +201,7 @@ def test_data_and_place_change_together(tmp_path: Any) -> None:
 def test_what_was_published_long_ago_goes_and_what_may_come_again_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apps.mqtt.down_store.KEPT_ROWS", 3)
+    monkeypatch.setattr("apps.mqtt.disk.down_store.KEPT_ROWS", 3)
     store = DownStore(tmp_path)
     store.take("config", [Found(name, name, rev, "", None) for name, rev in (("d1", 1), ("d2", 2), ("d1", 3))], None)
     store.take("commands", [Found(f"c{rev}", "d1", rev, "", None) for rev in range(1, 7)], None)
@@ -215,7 +215,7 @@ def test_what_was_published_long_ago_goes_and_what_may_come_again_stays(
         assert left() == ["d2@2", "d1@3", "c3@3", "c4@4", "c5@5", "c6@6"]
         assert store.trim(9) == 1
         assert left() == ["d2@2", "d1@3", "c4@4", "c5@5", "c6@6"]
-        monkeypatch.setattr("apps.mqtt.down_store.KEPT_ROWS", 0)
+        monkeypatch.setattr("apps.mqtt.disk.down_store.KEPT_ROWS", 0)
         assert store.trim(9) == 2
         assert left() == ["d2@2", "d1@3", "c6@6"]
     assert not store.take("commands", [Found("c6", "d1", 6, "", None)], None)  # read again, and recognised

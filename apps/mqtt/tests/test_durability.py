@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from apps.mqtt.layout import FILE
-from apps.mqtt.packets import Publish, connack, encode, puback
+from apps.mqtt.disk.layout import FILE
 from apps.mqtt.tests.device import Crowd, Device, numbered
 from apps.mqtt.tests.running import ROOT, Edge, until
+from apps.mqtt.wire.packets import Publish, connack, encode, puback
 
 
 def stored(edge: Edge) -> list[tuple[str, int, int]]:
@@ -198,7 +198,7 @@ def test_kill_9_takes_the_forwarder_along_even_a_stopped_one(edge: Edge) -> None
 
 def test_the_forwarder_ends_when_its_pipe_does(edge: Edge) -> None:
     assert edge.stop() == 0
-    argv = [sys.executable, "-m", "apps.mqtt.sync", "--config", str(edge.config), "--parent", str(os.getpid())]
+    argv = [sys.executable, "-m", "apps.mqtt.syncing.sync", "--config", str(edge.config), "--parent", str(os.getpid())]
     with subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE) as forwarder:
         assert forwarder.stdin is not None
         forwarder.stdin.write(b".")
@@ -207,7 +207,7 @@ def test_the_forwarder_ends_when_its_pipe_does(edge: Edge) -> None:
 
 
 def test_the_forwarder_ends_when_its_parent_is_gone_before_it_looks(edge: Edge) -> None:
-    argv = [sys.executable, "-m", "apps.mqtt.sync", "--config", str(edge.config), "--parent", "1"]
+    argv = [sys.executable, "-m", "apps.mqtt.syncing.sync", "--config", str(edge.config), "--parent", "1"]
     done = subprocess.run(argv, cwd=ROOT, stdin=subprocess.PIPE, timeout=20, check=False)
     assert done.returncode == 0
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from apps.mqtt.far import UNKNOWN_TRIES, Far, Unreachable
-from apps.mqtt.queries import Row
-from apps.mqtt.sync import BackOff
-from apps.mqtt.up import Batch
+from apps.mqtt.disk.queries import Row
+from apps.mqtt.syncing.far import UNKNOWN_TRIES, Far, Unreachable
+from apps.mqtt.syncing.sync import BackOff
+from apps.mqtt.syncing.up import Batch
 
 ROWS = [Row(n, bytes([n]) * 12, "d1", 0, n, 1, None, 1000) for n in range(1, 6)]
 

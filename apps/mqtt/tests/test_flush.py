@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from apps.mqtt.layout import FILE
-from apps.mqtt.packets import puback
+from apps.mqtt.disk.layout import FILE
 from apps.mqtt.tests.device import Device, numbered
 from apps.mqtt.tests.running import Edge, until
+from apps.mqtt.wire.packets import puback
 
 SOURCE = Path(__file__).with_name("failing_disk.c")
 

@@ -14,10 +14,10 @@ from bson import ObjectId
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from apps.mqtt.packets import puback
-from apps.mqtt.progress import FILE
+from apps.mqtt.disk.progress import FILE
 from apps.mqtt.tests.device import Crowd, Device, numbered
 from apps.mqtt.tests.running import Edge, Mongod, until
+from apps.mqtt.wire.packets import puback
 
 Documents = MongoClient[dict[str, Any]]
 

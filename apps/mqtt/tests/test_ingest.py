@@ -10,10 +10,10 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from apps.mqtt.packets import Connect, Disconnect, PingReq, Publish, connack, encode, puback
 from apps.mqtt.tests.device import Device, numbered
 from apps.mqtt.tests.running import Edge, until
 from apps.mqtt.tests.test_decode import BAD
+from apps.mqtt.wire.packets import Connect, Disconnect, PingReq, Publish, connack, encode, puback
 
 
 def test_a_foreign_client_publishes_and_a_reader_sees_the_newest(edge: Edge) -> None:

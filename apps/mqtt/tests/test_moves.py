@@ -6,10 +6,10 @@ import json
 import os
 import signal
 
-from apps.mqtt.packets import PingReq, Publish, Will, encode, puback
 from apps.mqtt.tests.device import Crowd, Device, numbered
 from apps.mqtt.tests.running import Edge, until
 from apps.mqtt.tests.wandering import Listener
+from apps.mqtt.wire.packets import PingReq, Publish, Will, encode, puback
 
 Two = tuple[Edge, Edge]
 ALL = "f/BOS/#"

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from apps.mqtt.packets import V5, Disconnect, PingReq, Publish, Subscribe, Unsubscribe, Will, encode
-from apps.mqtt.properties import Properties
 from apps.mqtt.tests.device import Device, numbered
 from apps.mqtt.tests.running import Edge, until
+from apps.mqtt.wire.packets import V5, Disconnect, PingReq, Publish, Subscribe, Unsubscribe, Will, encode
+from apps.mqtt.wire.properties import Properties
 
 ALL = "f/BOS/#"
 

@@ -9,12 +9,12 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from apps.mqtt.overview import put_together
-from apps.mqtt.packets import puback
+from apps.mqtt.reads.web import LIVE_PAGE
 from apps.mqtt.tests.device import Device, numbered
 from apps.mqtt.tests.running import Edge, until
 from apps.mqtt.tests.test_zone import Events
-from apps.mqtt.web import LIVE_PAGE
+from apps.mqtt.wire.packets import puback
+from apps.mqtt.zone.overview import put_together
 
 PAGE = LIVE_PAGE.read_text()
 

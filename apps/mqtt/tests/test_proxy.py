@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from apps.mqtt import proxy
-from apps.mqtt.fields import Malformed
-from apps.mqtt.packets import V5, Connect, Publish, connack, encode, puback
 from apps.mqtt.tests.device import Device, numbered
 from apps.mqtt.tests.running import ROOT, Edge
+from apps.mqtt.wire import proxy
+from apps.mqtt.wire.fields import Malformed
+from apps.mqtt.wire.packets import V5, Connect, Publish, connack, encode, puback
 
 ADDRESSES = bytes([127, 0, 0, 1, 127, 0, 0, 1, 0x30, 0x39, 0x22, 0xB3])
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apps.mqtt.reading import Reading, Unreadable, identity, read
+from apps.mqtt.readings.reading import Reading, Unreadable, identity, read
 
 READABLE = [
     (b'{"reading": 21.5, "seq": 7}', Reading(21.5, 7, 0)),

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from apps.mqtt.packets import puback
 from apps.mqtt.tests.device import Device, numbered
 from apps.mqtt.tests.running import RELEASE, ROOT, Edge
+from apps.mqtt.wire.packets import puback
 
 
 @pytest.fixture(scope="module")

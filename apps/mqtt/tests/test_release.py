@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from apps.mqtt import layout
 from apps.mqtt.config import BadConfig, Settings, load
+from apps.mqtt.disk import layout
 from apps.mqtt.tests.running import LAWS, ROOT, Edge
 
 APP = ROOT / "apps" / "mqtt"

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from apps.mqtt.layout import FILE
-from apps.mqtt.packets import puback
-from apps.mqtt.queries import Reader
-from apps.mqtt.store import Store, Tally
+from apps.mqtt.disk.layout import FILE
+from apps.mqtt.disk.queries import Reader
+from apps.mqtt.disk.store import Store, Tally
 from apps.mqtt.tests.device import Crowd, Device, numbered
 from apps.mqtt.tests.running import Edge, Mongod, until
 from apps.mqtt.tests.test_store import arrival
+from apps.mqtt.wire.packets import puback
 
 DAY_MS = 86_400_000
 

@@ -11,9 +11,9 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
-from apps.mqtt.packets import puback
 from apps.mqtt.tests.device import Device, numbered
 from apps.mqtt.tests.running import Edge, free_port, mongod_binary, until
+from apps.mqtt.wire.packets import puback
 
 Client = MongoClient[dict[str, Any]]
 GRANTS = {"readings": ["insert"], "commands": ["find", "changeStream"], "config": ["find", "changeStream"]}

@@ -13,12 +13,12 @@ import pytest
 from pymongo import MongoClient
 
 from apps.mqtt.config import BadConfig, load
-from apps.mqtt.layout import FILE
-from apps.mqtt.packets import puback
-from apps.mqtt.reading import Reading, Unreadable, read
-from apps.mqtt.schema import BadSchema, Schema, parse
+from apps.mqtt.disk.layout import FILE
+from apps.mqtt.readings.reading import Reading, Unreadable, read
+from apps.mqtt.readings.schema import BadSchema, Schema, parse
 from apps.mqtt.tests.device import Device
 from apps.mqtt.tests.running import Edge, Mongod, until
+from apps.mqtt.wire.packets import puback
 
 PRESS = {
     "devices": "press-*",

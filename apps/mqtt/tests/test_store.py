@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from apps.mqtt.layout import FILE, SCHEMA, StoreRefused
-from apps.mqtt.progress import DeadLetter, Progress, ProgressReader, ProgressWriter
-from apps.mqtt.queries import Reader
-from apps.mqtt.reading import Reading, identity, read
-from apps.mqtt.store import Arrival, Store, Tally
+from apps.mqtt.disk.layout import FILE, SCHEMA, StoreRefused
+from apps.mqtt.disk.progress import DeadLetter, Progress, ProgressReader, ProgressWriter
+from apps.mqtt.disk.queries import Reader
+from apps.mqtt.disk.store import Arrival, Store, Tally
+from apps.mqtt.readings.reading import Reading, identity, read
 
 
 def arrival(payload: bytes, device: str = "d1", rts: int = 1000) -> Arrival:
@@ -166,7 +166,7 @@ def test_a_commit_that_does_not_fit_leaves_nothing_and_later_ones_work(tmp_path:
 
 def test_a_second_opener_is_refused_with_a_sentence(store: Store, tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from apps.mqtt.store import Store;"
+        "import sys; from pathlib import Path; from apps.mqtt.disk.store import Store;"
         "Store(Path(sys.argv[1]), 'BOS', quarantine_rows=5)"
     )
     second = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False)

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from apps.mqtt.packets import PingReq, PubAck, Publish, Subscribe, Unsubscribe, Will, encode, puback
 from apps.mqtt.tests.device import Device, numbered
 from apps.mqtt.tests.running import Edge, until
+from apps.mqtt.wire.packets import PingReq, PubAck, Publish, Subscribe, Unsubscribe, Will, encode, puback
 
 ALL = "f/BOS/#"
 PERSISTENT: dict[str, Any] = {"clean": False}

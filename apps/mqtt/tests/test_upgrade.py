@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from apps.mqtt.packets import puback
 from apps.mqtt.tests.device import Device
 from apps.mqtt.tests.running import NOWHERE, ROOT, Edge, Mongod, until
+from apps.mqtt.wire.packets import puback
 
 FORMER = {
     "with subscribers": "ad772be8978c8a2168da029b54b6eb2f1d69aca3",

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from apps.mqtt.packets import puback
 from apps.mqtt.tests.device import Device, numbered
 from apps.mqtt.tests.running import Edge, until
-from apps.mqtt.zone_reads import BadPlace, parse_place, write_place
+from apps.mqtt.wire.packets import puback
+from apps.mqtt.zone.zone_reads import BadPlace, parse_place, write_place
 
 Two = tuple[Edge, Edge]
 

@@ -9,9 +9,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from apps.mqtt.packets import Publish, encode
 from apps.mqtt.tests.device import Device
 from apps.mqtt.tests.running import Edge
+from apps.mqtt.wire.packets import Publish, encode
 
 Name = tuple[str, int, int]  # device, epoch, seq
 
