@@ -9,7 +9,6 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
-from controller import drifting, wanting
 from controller.commands.exits import DONE, ERROR, NO
 from controller.commands.reading import written as write
 from controller.drift.finding import Kind, Report
@@ -20,8 +19,9 @@ from controller.faces.drift_markdown import drift_markdown
 from controller.faces.drift_page import drift_page
 from controller.faces.sarif import sarif
 from controller.faces.terminal import console
+from controller.glass import drifting, wanting
+from controller.glass.siting import Wanted
 from controller.site import BadSite
-from controller.siting import Wanted
 
 
 def drift(args: argparse.Namespace) -> int:

@@ -12,17 +12,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from controller import drifting
 from controller.assemble import history, open_ledger
 from controller.commands.orders import who
 from controller.drift.finding import Finding, Kind, Report, Severity, State, counted
 from controller.drift.saying import sentence
+from controller.glass import drifting
+from controller.glass.siting import Wanted
 from controller.model import Phase
 from controller.rollout import rows
 from controller.rollout.rows import Row
 from controller.rollout.standing import fold
 from controller.site import Site
-from controller.siting import Wanted
 from controller.sources.git import GitSource
 from controller.sources.laying import lay_out
 from controller.sources.releases import FOLDER, owned_by

@@ -18,7 +18,7 @@ from controller.faces import lists, records, words
 from controller.faces.report import report
 from controller.faces.terminal import ASCII, UNICODE, console
 from controller.faces.watch import FULL, PLAIN, Watch, exit_code, standing_still
-from controller.keeping import glance
+from controller.glass.keeping import glance
 from controller.model import Outcome
 from controller.rollout import rows
 from controller.rollout.rows import Row

@@ -13,7 +13,7 @@ from controller import assemble
 from controller.commands.ending import wind_up
 from controller.commands.exits import DONE, ERROR
 from controller.errors import Trouble
-from controller.glancing import Glances
+from controller.glass.glancing import Glances
 from controller.ledgers.sqlite import Leadership
 from controller.loop.loop import EnvironmentLoop
 from controller.notifiers.log import LogNotifier

@@ -15,10 +15,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from controller.drift.finding import Finding, Kind
-from controller.drifting import look
+from controller.glass.drifting import look
+from controller.glass.siting import Wanted
 from controller.model import Phase
 from controller.site import load_site
-from controller.siting import Wanted
 from tests.drift_suite.changes import SKIP, Change
 from tests.drift_suite.rooms import Plain, planted
 from tests.integration import toy

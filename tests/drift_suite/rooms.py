@@ -18,9 +18,9 @@ from typing import Any, Protocol
 
 from controller.drift import stores
 from controller.drift.finding import Finding, Kind
-from controller.drifting import look
+from controller.glass.drifting import look
+from controller.glass.siting import Wanted
 from controller.observers.stores import MongoStores
-from controller.siting import Wanted
 from infra.local.ports import Ports
 from infra.local.servers import HOST, mongo_uri, start_mongod
 from tests.drift_suite.changes import Change

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from controller.drift.finding import Finding, Kind, Report, State
-from controller.drifting import look
-from controller.siting import Wanted
+from controller.glass.drifting import look
+from controller.glass.siting import Wanted
 
 pytest.importorskip("pulumi", reason="its libraries are not here: `make infra` installs them")
 HOUSE = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from controller import glancing
+from controller.glass import glancing
 from controller.model import IN_FLIGHT, Phase
 from controller.site import load_site
 from infra.local.servers import ServerMissing, find_haproxy

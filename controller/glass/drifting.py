@@ -27,12 +27,12 @@ from controller.drift.remembering import Record, remember
 from controller.drift.same import Account
 from controller.drift.waiving import laid_on
 from controller.errors import Trouble
-from controller.keeping import changing
+from controller.glass.keeping import changing
+from controller.glass.siting import Wanted, sited, unsited
 from controller.observers import atlas, aws
 from controller.observers.aws import AwsAccount, clients
 from controller.observers.program import Programs
 from controller.site import Site
-from controller.siting import Wanted, sited, unsited
 from environments import BadEnvironment, from_folder
 from environments.settings import written as as_written
 from environments.waivers import read_waivers

@@ -16,9 +16,9 @@ from tempfile import TemporaryDirectory
 from controller.assemble import history
 from controller.drift.finding import Kind, Report
 from controller.errors import Refused
+from controller.glass.siting import Wanted
 from controller.rollout.standing import fold
 from controller.site import FILE, Site, load_site
-from controller.siting import Wanted
 from controller.sources.gitcli import Git
 from controller.sources.laying import around, commit_of, laid_out, of_repository
 from environments import BadEnvironment, from_folder, names

@@ -17,10 +17,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from controller import keeping
 from controller.drift import told
 from controller.drift.told import News
 from controller.errors import Trouble
+from controller.glass import keeping
 from controller.ports import Notifier
 from controller.site import Site
 
