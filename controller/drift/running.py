@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 from controller.drift.finding import ABSENT, Difference, Finding, Kind, Remedy, Severity, State, counted, unseen
 from controller.drift.resources import listed
@@ -27,6 +28,8 @@ class Running:
     changed_in_all: int = 0
     staged: frozenset[str] = frozenset()
     generation: int = 0
+    ended: frozenset[str] = frozenset()
+    """Tokens under which nothing can be asked of it any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ def node_unseen(fleet: Fleet, node: NodeOutput, why: str) -> Finding:
 def stranger(fleet: Fleet, node: NodeOutput, said: Running, promoted: str, commit: str) -> Finding:
     runs = short(said.running)
     what = f"{node.name} runs nothing" if said.running is None else f"{node.name} runs a release nobody promoted"
-    back = ("return", "--from", str(said.running), "--to", promoted, "--token", "drift", "--generation")
+    back = ("return", "--from", str(said.running), "--to", promoted, "--token", once(said), "--generation")
     remedies = [Remedy("say what it should run again", f"turnabout status {fleet.environment}")]
     if said.running is not None and promoted in said.staged:
         does = fleet.command(node, *back, str(said.generation))
@@ -98,6 +101,11 @@ def stranger(fleet: Fleet, node: NodeOutput, said: Running, promoted: str, commi
         remedies=tuple(remedies),
         removed=said.running is None,
     )
+
+
+def once(said: Running) -> str:
+    """A token for one return: a node obeys each once, and this one is another as soon as any has ended on it."""
+    return f"drift-{blake2b(' '.join(sorted(said.ended)).encode(), digest_size=4).hexdigest()}"
 
 
 def patched(fleet: Fleet, node: NodeOutput, said: Running) -> Finding:

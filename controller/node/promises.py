@@ -246,6 +246,9 @@ def _revert(state: AppState, command: Command, now: float, boot: str, facts: Fac
 
 def _return(state: AppState, command: Command, now: float, boot: str, facts: Facts) -> AppState:
     leaving, to, pending = command.digest, command.base, state.pending
+    done = f"{command.token} returned"
+    if done in state.ended:
+        return state  # said twice, meant once, however late: the same bits may have been promoted again since
     if pending and pending.token == command.token and pending.digest != leaving:
         what = f"{command.token} is the promise of {short(pending.digest)}, not of {short(leaving)}"
         raise Refused("wrong token", f"{what}: nothing was changed.", state)
@@ -254,9 +257,9 @@ def _return(state: AppState, command: Command, now: float, boot: str, facts: Fac
         state = _back(state, now, f"return to {short(to)}", "return")
         if pending.freeze:
             raise _behind_the_door(leaving, state)
-        return state
+        return _end(state, done)
     if state.good == to:
-        return state
+        return _end(state, done)
     if state.good != leaving or state.previous != to:
         was = f"Last good is {short(state.good)} and the one before {short(state.previous)}"
         raise Refused("wrong base", f"{was}, not {short(leaving)} and {short(to)}: nothing to return from.", state)
@@ -267,7 +270,7 @@ def _return(state: AppState, command: Command, now: float, boot: str, facts: Fac
         raise Refused("not staged", f"{short(to)} is not in the store: stage it, then return.", state)
     if pending:
         state = _back(state, now, f"return to {short(to)}", "return")
-    return replace(state, good=to, previous=leaving, pending=None, frozen=False)
+    return replace(_end(state, done), good=to, previous=leaving, pending=None, frozen=False)
 
 
 def _behind_the_door(digest: str, state: AppState) -> Refused:

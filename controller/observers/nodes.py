@@ -60,6 +60,7 @@ def running(view: NodeView, node: NodeOutput, release: Mapping[str, Any]) -> Run
         int(release.get("changed_in_all", 0)),
         app.staged,
         app.generation,
+        app.ended,
     )
 
 

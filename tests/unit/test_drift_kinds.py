@@ -79,11 +79,16 @@ def test_a_node_that_runs_what_was_promoted_is_no_finding() -> None:
 
 
 def test_a_release_nobody_promoted_comes_with_the_nodes_own_way_back() -> None:
-    (one,) = found(Running(OTHER, OTHER, staged=frozenset({GOOD, OTHER}), generation=7))
+    said = Running(OTHER, OTHER, staged=frozenset({GOOD, OTHER}), generation=7, ended=frozenset({"prod-r7", "prod-r6"}))
+    (one,) = found(said)
     assert (one.what, one.severity, one.removed) == ("bos-a runs a release nobody promoted", Severity.HIGH, False)
+    token = running.once(said)
     assert one.remedies[0].does == (
-        f"python3 node.pyz /srv/bos-a return --from {OTHER} --to {GOOD} --token drift --generation 7"
+        f"python3 node.pyz /srv/bos-a return --from {OTHER} --to {GOOD} --token {token} --generation 7"
     )
+    again = replace(said, ended=said.ended | {token})
+    assert found(replace(said, ended=frozenset(sorted(said.ended)))) == [one]
+    assert token not in found(again)[0].remedies[0].does  # a node obeys each return once
 
 
 def test_a_node_that_runs_nothing_is_gone_and_cannot_be_waived() -> None:

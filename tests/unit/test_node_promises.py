@@ -254,14 +254,23 @@ def test_return_behind_the_door_is_refused_before_and_after_promotion() -> None:
 def test_return_goes_to_the_release_before_and_ends_the_named_token() -> None:
     promoted = told(PENDING, Command("confirm", 5, "t1"))
     after = told(promoted, Command("return", 5, "t2", NEW, OLD))
-    assert (after.good, after.previous, after.ended) == (OLD, NEW, ("t1", "t2"))
+    assert (after.good, after.previous, after.ended) == (OLD, NEW, ("t1", "t2", "t2 returned"))
     assert told(after, Command("return", 5, "t2", NEW, OLD)) == after
     assert refused(after, activate(token="t2", base=OLD)).kind == "ended token"
 
 
+def test_a_return_that_comes_again_does_not_leave_what_was_promoted_anew() -> None:
+    promoted = told(PENDING, Command("confirm", 5, "t1"))
+    order = Command("return", 5, "t1.settle1", NEW, OLD)
+    again = told(told(told(promoted, order), activate(token="t2")), Command("confirm", 5, "t2"))
+    assert again.good == NEW
+    assert told(again, order) == again
+    assert told(again, Command("return", 5, "t2.settle1", NEW, OLD)).good == OLD
+
+
 def test_return_beats_a_pending_promise_of_what_it_leaves_and_its_late_confirm() -> None:
     after = told(PENDING, Command("return", 5, "t9", NEW, OLD))
-    assert (wanted(after), after.good, after.ended) == (OLD, OLD, ("t9", "t1"))
+    assert (wanted(after), after.good, after.ended) == (OLD, OLD, ("t9", "t1", "t9 returned"))
     assert refused(after, Command("confirm", 5, "t1")).kind == "not pending"
 
 
