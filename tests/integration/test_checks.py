@@ -88,7 +88,7 @@ def first_release(place: Place, *edits: toy.Edit) -> str:
     """With what is asked of it, and approved: there is nothing to compare it with."""
     first = place.change("Say what is asked of it", *edits)
     place.start()
-    wait("it asks for an approval", lambda: (seen := place.rollout(first)) and "approval" in seen.why)
+    wait("it asks for an approval", lambda: (seen := place.rollout(first)) and "approval" in seen.why, 90)
     assert place.turnabout("approve", place.name, "--reason", "the first one")[0] == 0
     return first
 

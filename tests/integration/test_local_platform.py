@@ -107,7 +107,8 @@ def release(platform: Platform) -> str:
 
 def built(key: Ed25519PrivateKey) -> tuple[str, bytes]:
     told = tomllib.loads((HERE / "apps/mqtt/release.toml").read_text())
-    files = [HERE / "apps/__init__.py", *sorted(path for path in (HERE / "apps/mqtt").iterdir() if path.is_file())]
+    whole = sorted(path for path in (HERE / "apps/mqtt").rglob("*") if path.is_file() and path.suffix != ".pyc")
+    files = [HERE / "apps/__init__.py", *whole]
     tree = tar((str(path.relative_to(HERE)), path.read_bytes()) for path in files)
     name = sha256(tree).hexdigest()
     lock = "sha256:" + sha256(b"").hexdigest()
