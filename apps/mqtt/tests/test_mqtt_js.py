@@ -58,11 +58,11 @@ def test_mqtt_js_publishes_and_subscribes(edge: Edge, script: Path, version: int
 
 @pytest.mark.parametrize("version", [4, 5], ids=["3.1.1", "5"])
 def test_mqtt_js_sends_again_what_a_crash_left_open(edge: Edge, script: Path, version: int) -> None:
-    playing = play(script, edge, version, 400)
+    playing = play(script, edge, version, 2000)
     until(lambda: edge.metrics()["committed"] >= 50)
     edge.kill()
     edge.start()
     said = outcome(playing)
-    assert (said["acknowledged"], sorted(said["heard"])) == (400, list(range(400)))
-    assert [row["seq"] for row in edge.readings()] == list(range(400))
+    assert (said["acknowledged"], sorted(said["heard"])) == (2000, list(range(2000)))
+    assert [row["seq"] for row in edge.readings()] == list(range(2000))
     assert edge.metrics()["committed"] > 0  # of the second process: the crash came in the middle
