@@ -88,7 +88,7 @@ def load(path: Path) -> Config:
         mongo_uri=_needed(parsed, path, "secrets.mongo_uri", str),
         peers={name: where for name, where in nodes.items() if name != parsed.get("node")},
         balancers=frozenset(host for host, _ in nodes.values()) | {_needed(parsed, path, "bind", str)},
-        settings=_settings(parsed, path),
+        settings=parsed_settings(parsed, path),
     )
 
 
@@ -111,7 +111,8 @@ def _nodes(parsed: Any, path: Path) -> dict[str, tuple[str, int]]:
         raise BadConfig(f'{path}: "peers" is not a table of nodes, each with "host" and "ports.http".') from None
 
 
-def _settings(parsed: Any, path: Path) -> Settings:
+def parsed_settings(parsed: Any, path: Path) -> Settings:
+    """Of a file's whole table. Raises BadConfig, which names ``path``."""
     table = parsed.get("settings", {})
     if not isinstance(table, dict):
         raise BadConfig(f'{path}: "settings" is not a table.')

@@ -7,6 +7,7 @@ import re
 import shutil
 import tomllib
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,6 +15,7 @@ import jsonschema
 import pytest
 from pydantic import BaseModel
 
+from apps.mqtt.config import Settings, parsed_settings
 from environments import BadEnvironment, Problem, from_folder, load, names
 from environments.editor_schema import editor_schema
 from environments.model import FileShape
@@ -70,6 +72,23 @@ def test_the_environments_are_good_and_come_in_the_order_of_promotion() -> None:
 def test_prod_keeps_a_control_node_to_the_last_wave() -> None:
     for fleet in from_folder(FOLDER, "prod").fleets.values():
         assert set(fleet.wave_nodes(-1)) < {name for _, name in fleet.node_names()}
+
+
+def test_the_base_declares_every_setting_of_the_edge_application_with_its_default() -> None:
+    declared = tomllib.loads((FOLDER / "base.toml").read_text())["app"]["mqtt"]
+
+    assert set(declared) == {field.name for field in fields(Settings)}
+    assert parsed_settings({"settings": declared}, FOLDER / "base.toml") == Settings()
+
+
+def test_an_overlay_may_set_what_the_base_declares_for_the_edge_application() -> None:
+    said = '[app.mqtt]\nack = "peer"\ncertificates = "required"\nrules = [{ name = "hot", above = 90 }]\n'
+    files = {path.name: path.read_bytes() for path in FOLDER.glob("*.toml")}
+    files["prod.toml"] += said.encode()
+
+    given = load(files.get, "prod").settings["mqtt"]
+    settings = parsed_settings({"settings": given}, FOLDER / "prod.toml")
+    assert (settings.ack, settings.certificates, settings.rules[0].name) == ("peer", "required", "hot")
 
 
 def test_a_folder_gives_what_its_files_give() -> None:
