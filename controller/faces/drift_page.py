@@ -35,7 +35,7 @@ STATES = {
     State.EXPLAINED: ("fine", "✓"), State.UNSEEN: ("none", "?"),
 }  # fmt: skip
 WEIGHTS = {Severity.HIGH: "harm", Severity.MEDIUM: "warn", Severity.LOW: "none"}
-UNSEEN = '<span class="none" title="not looked at">?</span>'
+UNSEEN = '<span class="blank" title="not looked at">?</span>'
 LISTED = 40
 """More values than these are counted, not listed."""
 WAIVED_DAYS = timedelta(days=30)
@@ -148,7 +148,7 @@ def value(one: Finding, name: str, report: Report) -> str:
     text = one.values.get(name, "")
     if not text:
         looked = (one.kind, name) in report.looked
-        return '<span class="none" title="nothing of this">–</span>' if looked else UNSEEN
+        return '<span class="blank" title="nothing of this">–</span>' if looked else UNSEEN
     odd = " odd" if name in one.odd and text else ""
     high = " high" if odd and one.open and one.severity is Severity.HIGH else ""
     return f'<span class="val mono{odd}{high}" data-env="{escape(name, quote=True)}">{escape(text)}</span>'

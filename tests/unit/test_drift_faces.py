@@ -94,7 +94,7 @@ def test_where_an_environment_shows_nothing_the_page_says_whether_anybody_looked
     page = drift_page(REPORT, 2)
     (release,) = [one for one in REPORT.findings if one.kind == "release"]
     row = page.partition(f'id="{release.id}"')[2].partition("</summary>")[0]
-    assert re.findall(r'<span class="(?:none|val)[^>]*>([^<]*)', row)[:2] == ["–", "–"]
+    assert re.findall(r'<span class="(?:blank|val)[^>]*>([^<]*)', row)[:2] == ["–", "–"]
 
     blind = replace(REPORT, looked=REPORT.looked - {(release.kind, "dev")})
     row = drift_page(blind, 2).partition(f'id="{release.id}"')[2].partition("</summary>")[0]
