@@ -8,7 +8,7 @@ A line of a balancer's configuration that every node has otherwise is the node's
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controller.drift.finding import ABSENT, Difference, Finding, Kind, Remedy, Severity, State
@@ -32,6 +32,8 @@ class Machine:
     libraries: Mapping[str, str] = field(default_factory=dict)
     balancer: Sequence[str] = ()
     release: str = ""
+    root: str = ""
+    """Its folder, on a volume that outlives the machine."""
 
 
 Parts = Mapping[str, str]
@@ -43,6 +45,8 @@ FACTS: tuple[tuple[str, str, Severity, Callable[[Machine], str]], ...] = (
     ("system", "system", Severity.LOW, lambda m: m.system),
     ("node program", "program", Severity.HIGH, lambda m: m.program[:12]),
 )
+ON_VOLUME: Mapping[str, str] = {"program": "{root}/../node.pyz", "balancer": "{root}/haproxy.cfg"}
+"""What lies on a node's volume, so that another machine finds it there: what is odd, and the file."""
 
 
 def findings(environment: str, machines: Sequence[Machine]) -> Iterator[Finding]:
@@ -50,7 +54,7 @@ def findings(environment: str, machines: Sequence[Machine]) -> Iterator[Finding]
     for app in sorted({one.app for one in machines}):
         alike = [one for one in machines if one.app == app]
         for name, key, weight, fact in FACTS:
-            yield from odd(environment, app, name, key, weight, {one.node: fact(one) for one in alike})
+            yield from odd(environment, name, key, weight, alike, [fact(one) for one in alike])
         yield from libraries(environment, app, alike)
         yield from balancers(environment, app, alike)
     for one in machines:
@@ -58,23 +62,25 @@ def findings(environment: str, machines: Sequence[Machine]) -> Iterator[Finding]
             yield clock(environment, one)
 
 
-def usual(values: Mapping[str, str]) -> str | None:
+def usual(values: Collection[str]) -> str | None:
     """What most have; None where no value has more than half."""
     if not values:
         return None
-    value, count = Counter(values.values()).most_common(1)[0]
+    value, count = Counter(values).most_common(1)[0]
     return value if count * 2 > len(values) else None
 
 
 def odd(
-    environment: str, app: str, name: str, key: str, weight: Severity, values: Mapping[str, str]
+    environment: str, name: str, key: str, weight: Severity, alike: Sequence[Machine], values: Sequence[str]
 ) -> Iterator[Finding]:
+    """Those of ``alike`` that have not what most have; ``values`` has what each has."""
     most = usual(values)
-    if len(set(values.values())) < 2:
+    if len(set(values)) < 2:
         return
-    for node, value in values.items():
+    for one, value in zip(alike, values, strict=True):
         if value == most:
             continue
+        app, node = one.app, one.node
         yield Finding(
             kind=Kind.RUNTIME,
             about=f"{environment} {node} {key}",
@@ -85,27 +91,46 @@ def odd(
             why=f"{node} has {value or ABSENT}; most nodes of {app} there have {most or 'nothing in common'}.",
             differences=(Difference(f"{node} {name}", {"most": most or "none", node: value or ABSENT}),),
             values={environment: f"{value or ABSENT} on {node}"},
-            remedies=(Remedy("make the machine anew", f"pulumi up --stack {environment} --replace {node}"),),
+            remedies=(ends(environment, one, key),),
         )
+
+
+def another(environment: str, node: str, why: str) -> str:
+    return f'turnabout node replace {environment}/{node} --reason "{why}"'
+
+
+def ends(environment: str, one: Machine, key: str) -> Remedy:
+    """What makes a node like the others: what lies on its volume comes along to another machine, the rest does not."""
+    if key.startswith("library"):
+        return Remedy(
+            f"install what the release's lock says of {key.removeprefix('library ')}; another machine keeps the volume",
+            f"ssh {one.node} ls {one.root}/store/dependencies",
+        )
+    if file := ON_VOLUME.get(key):
+        file = file.format(root=one.root)
+        away = f"sudo mv {file} {file}.was && sudo systemctl restart turnabout-node"
+        return Remedy("fetch it as declared: it starts anew, and its clients connect again", f"ssh {one.node} '{away}'")
+    return Remedy("another machine, once this one is drained", another(environment, one.node, f"its {key}"))
 
 
 def libraries(environment: str, app: str, machines: Sequence[Machine]) -> Iterator[Finding]:
     """Held against each other only where nodes run the same release: between two, libraries may differ."""
-    release = usual({one.node: one.release for one in machines})
+    release = usual([one.release for one in machines])
     same = [one for one in machines if one.release == release and release]
     for name in sorted({name for one in same for name in one.libraries}):
-        values = {one.node: one.libraries.get(name, ABSENT) for one in same}
-        yield from odd(environment, app, f"library {name}", f"library {name}", Severity.HIGH, values)
+        key, values = f"library {name}", [one.libraries.get(name, ABSENT) for one in same]
+        yield from odd(environment, key, key, Severity.HIGH, same, values)
 
 
 def balancers(environment: str, app: str, machines: Sequence[Machine]) -> Iterator[Finding]:
     texts = {one.node: dict(sections("\n".join(one.balancer), 1)) for one in machines if one.balancer}
     if len(texts) < 3:
         return  # of two that differ, nobody can say which is odd
+    by_name = {one.node: one for one in machines}
     wrong: dict[str, list[Difference]] = {}
     for key in sorted({key for lines in texts.values() for key in lines}):
         values = {node: lines.get(key, ABSENT) for node, lines in texts.items()}
-        most = usual(values)
+        most = usual(values.values())
         for node, value in values.items():
             if most is not None and value != most:
                 wrong.setdefault(node, []).append(Difference(f"{node} {key}", {"most": most, node: value}))
@@ -120,7 +145,7 @@ def balancers(environment: str, app: str, machines: Sequence[Machine]) -> Iterat
             why=f"Other nodes of {app} agree on {listed([one.where.partition(' ')[2] for one in differences])}.",
             differences=tuple(differences),
             values={environment: f"{len(differences)} lines on {node}"},
-            remedies=(Remedy("make the machine anew", f"pulumi up --stack {environment} --replace {node}"),),
+            remedies=(ends(environment, by_name[node], "balancer"),),
         )
 
 
@@ -146,7 +171,7 @@ def between(left: str, right: str, lefts: Sequence[Machine], rights: Sequence[Ma
     for app in sorted({one.app for one in lefts} & {one.app for one in rights}):
         a, b = ([one for one in side if one.app == app] for side in (lefts, rights))
         for name, key, weight, fact in FACTS:
-            one, other = (usual({m.node: fact(m) for m in side}) for side in (a, b))
+            one, other = (usual([fact(m) for m in side]) for side in (a, b))
             if one is None or other is None or one == other:
                 continue
             yield Finding(
@@ -160,6 +185,6 @@ def between(left: str, right: str, lefts: Sequence[Machine], rights: Sequence[Ma
                 differences=(Difference(f"{app} {name}", {left: one, right: other}),),
                 values={left: one, right: other},
                 remedies=(
-                    Remedy(f"make {right}'s machines anew, one by one", f"pulumi up --stack {right} --replace …"),
+                    Remedy(f"other machines in {right}, one by one", another(right, "…", f"{key} as in {left}")),
                 ),
             )

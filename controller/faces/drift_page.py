@@ -35,6 +35,7 @@ STATES = {
     State.EXPLAINED: ("fine", "✓"), State.UNSEEN: ("none", "?"),
 }  # fmt: skip
 WEIGHTS = {Severity.HIGH: "harm", Severity.MEDIUM: "warn", Severity.LOW: "none"}
+UNSEEN = '<span class="blank" title="not looked at">?</span>'
 LISTED = 40
 """More values than these are counted, not listed."""
 WAIVED_DAYS = timedelta(days=30)
@@ -57,7 +58,7 @@ def head(report: Report, code: int) -> str:
     return (
         f'<section class="card"><div class="top">{badge(KINDS.get(said.tone, said.tone), str(said))}'
         f'<h1>{escape(together(report.environments))}</h1><span class="right soft num">{when}</span></div>'
-        f'<p class="why">{escape(sentence(report))}</p><div class="top soft small num">{sparkline(report.trend)}'
+        f'<p class="why">{escape(sentence(report))}</p><div class="top trend soft small num">{sparkline(report.trend)}'
         f"<span>{escape(covered(report))}</span></div></section>"
     )
 
@@ -130,7 +131,7 @@ def finding(one: Finding, report: Report, *, open: bool) -> str:
     state, under = state_of(one, report.at)
     weight = badge(WEIGHTS[one.severity], one.severity) if one.open else ""
     about = f"{one.id} · {one.kind} · {one.about}"
-    columns = "".join(value(one, name) for name in report.environments)
+    columns = "".join(value(one, name, report) for name in report.environments)
     data = (
         f'data-state="{one.state}" data-kind="{one.kind}" data-environments="{escape(" ".join(one.odd), quote=True)}"'
     )
@@ -142,8 +143,12 @@ def finding(one: Finding, report: Report, *, open: bool) -> str:
     )
 
 
-def value(one: Finding, name: str) -> str:
+def value(one: Finding, name: str, report: Report) -> str:
+    """What an environment shows; where it shows nothing of this finding, whether anybody looked."""
     text = one.values.get(name, "")
+    if not text:
+        looked = (one.kind, name) in report.looked
+        return '<span class="blank" title="nothing of this">–</span>' if looked else UNSEEN
     odd = " odd" if name in one.odd and text else ""
     high = " high" if odd and one.open and one.severity is Severity.HIGH else ""
     return f'<span class="val mono{odd}{high}" data-env="{escape(name, quote=True)}">{escape(text)}</span>'

@@ -79,4 +79,5 @@ def machine(node: NodeOutput, said: Mapping[str, Any], now: float) -> Machine:
         libraries={str(name): str(version) for name, version in (release.get("libraries") or {}).items()},
         balancer=tuple(str(line) for text in said["balancer"].values() for line in text),
         release=str(release.get("digest") or ""),
+        root=node.root,
     )

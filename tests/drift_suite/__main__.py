@@ -21,7 +21,7 @@ from pathlib import Path
 from controller.drift.finding import Finding
 from tests.bench.result import Line, Part, write
 from tests.drift_suite.changes import CLOUD, FLEET, PROGRAM, STORE, WAIVER, Change, changes
-from tests.drift_suite.clouds import Cloud, at_ten_times
+from tests.drift_suite.clouds import MORE_ZONES, Cloud, grown, looked_at, shipped
 from tests.drift_suite.fleets import Fleet
 from tests.drift_suite.rooms import Checkout, Room, Store
 
@@ -133,13 +133,18 @@ def beside(those: list[Outcome]) -> tuple[tuple[str, float | str], ...]:
 
 
 def cost(cloud: Cloud) -> list[Line]:
-    many, calls, took = at_ten_times()
-    size = len(cloud.declared)
+    """A look at prod as it is, with as many nodes as its zones may have, and with more zones of as many."""
+    own, wide, ten = (looked_at(table) for table in (shipped(), grown(()), grown(MORE_ZONES)))
+    sizes = {"with 26 nodes in each of its 3 zones": wide, f"with {3 + len(MORE_ZONES)} zones of 26": ten}
     return [
-        Line("calls", f"calls for a look at prod's {size} resources", cloud.calls, "",
-             ((f"with {many} in AWS alone", float(calls)),), at_most=50),
-        Line("look", "a look at prod's cloud, the slowest", cloud.seconds, "s",
-             ((f"with {many} in AWS alone", took), ("pulumi refresh", cloud.engine_seconds))),
+        Line("resources", "resources that AWS has of prod", own.resources, "",
+             tuple((says, float(one.resources)) for says, one in sizes.items())),
+        Line("times", "times as many, in the largest", ten.resources / own.resources, "", at_least=10),
+        Line("calls", "calls for a look at prod", own.calls, "",
+             tuple((says, float(one.calls)) for says, one in sizes.items()), at_most=50),
+        Line("look", "a look at prod", own.seconds, "s", tuple((says, one.seconds) for says, one in sizes.items())),
+        Line("slowest", "a look at prod, the slowest of all", cloud.seconds, "s",
+             (("pulumi refresh", cloud.engine_seconds),)),
     ]  # fmt: skip
 
 

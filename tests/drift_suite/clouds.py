@@ -13,7 +13,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from controller.drift import live
 from controller.drift.finding import Finding
 from controller.drift.resources import Resources, read
 from controller.observers.aws import AwsAccount
+from environments.overlay import Table
 from environments.settings import put, written
 from infra import declared as program
 from infra import published
@@ -37,6 +40,8 @@ from tests.infra.emulated.cloud import KEYS, EmulatedCloud
 from tests.infra.filled import HOUSE, fill
 
 UP = "turnabout infra up prod"
+MORE_ZONES = ("ATL", "CHI", "IAH", "MIA")
+"""With these prod has more than ten times its resources; they are places where AWS has Wavelength zones."""
 ENOUGH = 10_000
 """Deletions that the engine may do where a suite has made the mess."""
 
@@ -71,7 +76,7 @@ class Cloud:
             self.cloud = stack.enter_context(EmulatedCloud(opted_in=("us-east-1-wl1",)))
             self.ids.write_text(json.dumps(fill(self.cloud.client, "prod")))
         self.client = clients(self.cloud)
-        self.declared = declared(written(HOUSE / "environments", "prod").table)
+        self.declared = declared(shipped())
         self.calls, self.seconds, self.engine_seconds = 0, 0.0, 0.0
         self.stated: frozenset[tuple[str, str]] = frozenset()
 
@@ -157,12 +162,33 @@ def kebab(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
 
 
-def at_ten_times(nodes: int = 26) -> tuple[int, int, float]:
-    """Resources of prod with so many nodes in each zone, and the calls and seconds of one look at it."""
-    more = [(("fleet", app, "nodes_per_zone"), nodes) for app in ("mqtt", "c360")]
-    table = put(written(HOUSE / "environments", "prod").table, more)
-    published.PARAMETER_BYTES = 1_000_000  # one look is measured here, not what a controller is told
-    with EmulatedCloud(opted_in=("us-east-1-wl1",)) as cloud:
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one look takes where AWS has so many resources."""
+
+    resources: int
+    calls: int
+    seconds: float
+
+
+def shipped() -> Table:
+    return written(HOUSE / "environments", "prod").table
+
+
+def grown(zones: Sequence[str]) -> Table:
+    """Prod with as many nodes in each zone as there may be, and with these Wavelength zones beside its own."""
+    table = shipped()
+    more: list[tuple[tuple[str, ...], Any]] = [(("fleet", app, "nodes_per_zone"), 26) for app in ("mqtt", "c360")]
+    more.append((("fleet", "mqtt", "zones"), [*table["fleet"]["mqtt"]["zones"], *zones]))
+    for number, zone in enumerate(zones, 64):
+        place = {f"us-east-1-wl1-{zone.lower()}-wlz-1": f"10.22.{number}.0/24"}
+        more.append((("infra", "zones", zone), place))
+    return put(table, more)
+
+
+def looked_at(table: Table) -> Cost:
+    """The cost of one look at prod as a table has it, brought up by calls alone."""
+    with EmulatedCloud(opted_in=("us-east-1-wl1",)) as cloud, long_outputs():
         client = clients(cloud)
         fill(client, "prod", table)
         asked = read(program.answer({"name": "prod", "table": table})["resources"])
@@ -171,4 +197,14 @@ def at_ten_times(nodes: int = 26) -> tuple[int, int, float]:
         findings = live.compare("prod", asked, account).findings
         took = time.perf_counter() - began
     assert not findings, [one.what for one in findings][:5]
-    return len(account.found), account.calls, took
+    return Cost(len(account.found), account.calls, took)
+
+
+@contextmanager
+def long_outputs() -> Iterator[None]:
+    """One look is measured here, not what a controller is told: that must fit a parameter."""
+    limit, published.PARAMETER_BYTES = published.PARAMETER_BYTES, 1_000_000
+    try:
+        yield
+    finally:
+        published.PARAMETER_BYTES = limit

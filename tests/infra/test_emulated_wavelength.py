@@ -132,6 +132,38 @@ def test_a_zone_offers_the_few_machines_that_it_has_and_runs_no_other(ec2: Any, 
     assert machine(ec2, SubnetId=here)["Placement"]["AvailabilityZone"] == BOS
 
 
+@pytest.mark.parametrize("place", ["atl", "bna", "chi", "clt", "dtw", "iah", "msp", "tpa", "was"])
+def test_the_region_has_its_other_zones_too(ec2: Any, place: str) -> None:
+    name = f"us-east-1-wl1-{place}-wlz-1"
+    zone = zones(ec2)[name]
+
+    assert (zone["ZoneId"], zone["NetworkBorderGroup"]) == (f"use1-wl1-{place}-wlz1", name)
+    assert zone["ParentZoneName"] in zones(ec2)
+
+
+def test_a_route_is_sent_through_a_carrier_gateway_and_elsewhere(ec2: Any, vpc: str) -> None:
+    table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+    carrier = ec2.create_carrier_gateway(VpcId=vpc)["CarrierGateway"]["CarrierGatewayId"]
+    internet = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=internet, VpcId=vpc)
+    default = {"RouteTableId": table, "DestinationCidrBlock": "0.0.0.0/0"}
+
+    def ways() -> set[str]:
+        (found,) = ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"]
+        (route,) = (one for one in found["Routes"] if one["DestinationCidrBlock"] == "0.0.0.0/0")
+        return {route[name] for name in ("GatewayId", "CarrierGatewayId") if route.get(name)}
+
+    ec2.create_route(**default, CarrierGatewayId=carrier)
+    ec2.replace_route(**default, GatewayId=internet)
+    assert ways() == {internet}
+
+    ec2.replace_route(**default, CarrierGatewayId=carrier)
+    assert ways() == {carrier}
+    with refused("InvalidCarrierGatewayID.NotFound"):
+        ec2.replace_route(**default, CarrierGatewayId="cagw-none")
+    assert ways() == {carrier}
+
+
 def test_a_vpc_has_one_carrier_gateway(ec2: Any, vpc: str) -> None:
     first = ec2.create_carrier_gateway(VpcId=vpc)["CarrierGateway"]["CarrierGatewayId"]
     with refused("ResourceLimitExceeded", f"{vpc} already has a carrier gateway"):

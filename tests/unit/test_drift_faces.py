@@ -90,6 +90,17 @@ def test_the_page_fetches_nothing_and_is_well_formed() -> None:
     assert "default-src 'none'" in page
 
 
+def test_where_an_environment_shows_nothing_the_page_says_whether_anybody_looked() -> None:
+    page = drift_page(REPORT, 2)
+    (release,) = [one for one in REPORT.findings if one.kind == "release"]
+    row = page.partition(f'id="{release.id}"')[2].partition("</summary>")[0]
+    assert re.findall(r'<span class="(?:blank|val)[^>]*>([^<]*)', row)[:2] == ["–", "–"]
+
+    blind = replace(REPORT, looked=REPORT.looked - {(release.kind, "dev")})
+    row = drift_page(blind, 2).partition(f'id="{release.id}"')[2].partition("</summary>")[0]
+    assert re.findall(r'title="([^"]*)">(.)</span>', row)[:2] == [("not looked at", "?"), ("nothing of this", "–")]
+
+
 def test_what_a_name_holds_is_never_markup() -> None:
     def evil(one: Finding) -> Finding:
         return replace(one, what=EVIL, why=EVIL, values=dict.fromkeys(one.values, EVIL))

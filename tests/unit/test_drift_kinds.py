@@ -147,6 +147,32 @@ def test_the_odd_one_out_of_a_zone_is_found(changes: dict[str, Any], what: str, 
     assert [(one.what, one.severity) for one in machines.findings("prod", zone(**changes))] == [(what, severity)]
 
 
+REPLACE = "turnabout node replace prod/bos-c --reason"
+FETCH = "ssh bos-c 'sudo mv {0} {0}.was && sudo systemctl restart turnabout-node'"
+
+
+@pytest.mark.parametrize(
+    ("changes", "does"),
+    [
+        ({"kernel": "6.1.115"}, f'{REPLACE} "its kernel"'),
+        ({"python": "3.11.4"}, f'{REPLACE} "its python"'),
+        ({"program": "cd" * 32}, FETCH.format("/srv/bos-c/../node.pyz")),
+        ({"balancer": ("frontend f", "  bind 10.0.0.6:80")}, FETCH.format("/srv/bos-c/haproxy.cfg")),
+        ({"libraries": {}}, "ssh bos-c ls /srv/bos-c/store/dependencies"),
+    ],
+)
+def test_another_machine_ends_what_lies_on_the_machine_and_not_what_lies_on_its_volume(
+    changes: dict[str, Any], does: str
+) -> None:
+    (one,) = machines.findings("prod", zone(**changes, root="/srv/bos-c"))
+    assert [remedy.does for remedy in one.remedies] == [does]
+
+
+def test_what_prod_s_machines_do_not_share_with_stage_s_is_ended_one_machine_after_the_other() -> None:
+    (one,) = machines.between("stage", "prod", [replace(one, kernel="6.1.140") for one in zone()], zone())
+    assert one.remedies[0].does == 'turnabout node replace prod/… --reason "kernel as in stage"'
+
+
 def test_nodes_that_are_alike_but_for_their_own_addresses_are_no_finding() -> None:
     assert [*machines.findings("prod", zone())] == []
 

@@ -20,10 +20,16 @@ from moto.ec2.responses.availability_zones_and_regions import AvailabilityZonesA
 from tests.infra.emulated.patches import Patches
 
 WAVELENGTH = {
-    "us-east-1": {"bos": "a", "dfw": "b", "mia": "c", "nyc": "d"},
-    "us-west-2": {"las": "a", "sfo": "b"},
-}
-"""Region to the places of its Wavelength zones, each with the letter of its parent zone."""
+    "us-east-1": {
+        "bos": "a", "dfw": "b", "mia": "c", "nyc": "d", "atl": "a", "bna": "b", "chi": "c", "clt": "d", "dtw": "a",
+        "iah": "b", "msp": "c", "tpa": "d", "was": "a",
+    },
+    "us-west-2": {"las": "a", "sfo": "b", "den": "c", "phx": "a", "sea": "b"},
+}  # fmt: skip
+"""Region to the places of its Wavelength zones, each with the letter of its parent zone.
+
+The places are AWS's; the letters are made up, because which letter stands for which zone differs by account.
+"""
 OFFERED = ("t3.medium", "t3.xlarge", "r5.2xlarge", "g4dn.2xlarge")
 NO_NEED, OPEN, CLOSED = "opt-in-not-required", "opted-in", "not-opted-in"
 FILTERS = {

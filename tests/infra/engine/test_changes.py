@@ -55,6 +55,24 @@ def test_what_was_changed_by_hand_is_seen_and_put_right(demo: Account) -> None:
     assert ssm.get_parameter(Name="/turnabout/demo/releases/mqtt")["Parameter"]["Value"] == "sha256:1"
 
 
+def test_a_route_that_was_sent_another_way_is_sent_back(demo: Account) -> None:
+    ec2 = demo.aws.client("ec2")
+    (route,) = (one["inputs"] for one in demo.state("demo") if one["urn"].endswith("::network-carrier-default"))
+    (internet,) = (one["id"] for one in demo.state("demo") if one["type"] == "aws:ec2/internetGateway:InternetGateway")
+    table = route["routeTableId"]
+    ec2.replace_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=internet)
+
+    seen = demo.turnabout("refresh", "demo")
+    assert seen.code == 2
+    assert "~ network-carrier-default (ec2 Route): carrierGatewayId" in seen.out
+
+    assert demo.turnabout("up", "demo").said.startswith("demo: 1 changed, ")
+    (there,) = ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"]
+    default = next(one for one in there["Routes"] if one.get("DestinationCidrBlock") == "0.0.0.0/0")
+    assert default["CarrierGatewayId"] == route["carrierGatewayId"]
+    assert "GatewayId" not in default
+
+
 def test_more_deletions_than_allowed_are_refused_and_nothing_is_touched(demo: Account) -> None:
     done = len(demo.provider.done)
     with demo.edited("demo", {"10.40.0.0/24": "10.40.1.0/24"}):

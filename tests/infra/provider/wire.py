@@ -110,7 +110,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             live = unless_gone(lambda: kind.read(request.id, asked))
         if live is None:
             return proto.ReadResponse()
-        inputs = {key: live.get(key, value) for key, value in asked.items()}
+        inputs = {key: live.get(key, value) for key, value in asked.items() if key in live or key in kind.keeps}
         return proto.ReadResponse(id=request.id, properties=packed(asked | live), inputs=packed(inputs))
 
     def Update(self, request: Any, context: Any) -> Any:  # noqa: N802
