@@ -6,12 +6,13 @@ needs no language host. What the engine says is read as events, of which no valu
 
 from __future__ import annotations
 
+import asyncio
 import os
 import runpy
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pulumi import automation
@@ -41,6 +42,8 @@ class Stack:
 
     def __init__(self, environment: str, house: Path, surroundings: Mapping[str, str] | None = None) -> None:
         self.environment, self.house = environment, house.absolute()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """Of the program, since it ran first."""
         self._surroundings = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true", **(surroundings or {})}
         root = find(self.house, self._surroundings.get("PATH"))
         with self._failing([]):
@@ -56,6 +59,7 @@ class Stack:
             )
 
     def _program(self) -> None:
+        self._loop = asyncio.get_running_loop()
         runpy.run_path(str(self.house / "infra" / "__main__.py"), run_name="__main__")
 
     def preview(self) -> list[Step]:
@@ -141,6 +145,17 @@ class Stack:
         except (CommandError, RuntimeError) as error:
             heard = [*complaints(events)]
             raise Failed(sentence(self.environment, heard or [Complaint("", last_words(error))])) from None
+        finally:
+            self._end_program()
+
+    def _end_program(self) -> None:
+        """When the engine is gone, nobody answers its program any more, and the SDK does not tell it so.
+
+        A program that waits for a provider that was refused would wait forever, and this process with it.
+        """
+        if (loop := self._loop) is not None:
+            with suppress(RuntimeError):  # it is closed: the program came to its end
+                loop.call_soon_threadsafe(lambda: [task.cancel() for task in asyncio.all_tasks(loop)])
 
 
 @contextmanager

@@ -142,6 +142,67 @@ def test_a_machine_that_the_zone_does_not_offer_is_told_before_anything_is_made(
     assert empty.state("demo") == []
 
 
+def test_a_region_that_aws_does_not_have_is_told_and_the_command_ends(empty: Account) -> None:
+    elsewhere = {
+        "[infra]": '[infra]\nregion = "us-north-1"',
+        "us-east-1a": "us-north-1a",
+        "us-east-1-wl1": "us-north-1-wl1",
+    }
+    with empty.edited("demo", elsewhere):
+        refused = [empty.turnabout(verb, "demo") for verb in ("preview", "up")]
+
+    told = "demo: AWS has no region us-north-1. Correct infra.region in environments/demo.toml or base.toml.\n"
+    assert [(ran.code, ran.err) for ran in refused] == [(1, told)] * 2
+    assert empty.state("demo") == []
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (
+            "operation error STS: GetCallerIdentity, https response error StatusCode: 403, api error ExpiredToken: The "
+            "security token included in the request is expired",
+            "demo: AWS's credentials have expired. Get new ones and run it again. What was made until then is "
+            "recorded; the same command goes on from there.\n",
+        ),
+        (
+            "No valid credential sources found. Please see the provider's documentation",
+            "demo: There are no credentials for AWS here. Set AWS_PROFILE, or let the pipeline take its role, as "
+            "docs/deploy.md says.\n",
+        ),
+    ],
+    ids=["expired", "none"],
+)
+def test_credentials_that_aws_does_not_take_are_told_and_the_command_ends(empty: Account, said: str, told: str) -> None:
+    def refuse(deed: str, name: str) -> None:
+        if deed == "configure":
+            raise RuntimeError(said)
+
+    empty.provider.before = refuse
+    refused = empty.turnabout("up", "demo")
+
+    assert (refused.code, refused.err) == (1, told)
+    assert empty.state("demo") == []
+
+
+def test_a_session_of_aws_that_expires_in_the_middle_is_told_and_the_next_run_goes_on(empty: Account) -> None:
+    def expire(deed: str, name: str) -> None:
+        if (deed, name) == ("create", "mia-b"):
+            raise RuntimeError(
+                "An error occurred (RequestExpired) when calling the RunInstances operation: Request has"
+            )
+
+    empty.provider.before = expire
+    failed = empty.turnabout("up", "demo")
+
+    assert failed.code == 1
+    assert failed.err.splitlines()[-1] == (
+        "demo: mia-b: AWS's credentials have expired. Get new ones and run it again. What was made until then is "
+        "recorded; the same command goes on from there."
+    )
+    whole(empty)
+
+
 @pytest.mark.parametrize(
     ("without", "more", "told"),
     [

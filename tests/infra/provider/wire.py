@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import boto3
 import grpc
 from google.protobuf import empty_pb2, struct_pb2
 from google.protobuf.json_format import MessageToDict
@@ -27,6 +28,7 @@ from tests.infra.provider.questions import NoAnswer, answer
 
 VERSION = "999.0.0-emulated"
 SIGNATURE = "4dabf18193072939515e22adb298388d"
+REGIONS = frozenset(boto3.session.Session().get_available_regions("ec2"))
 Hook = Callable[[str, str], None]
 
 
@@ -53,7 +55,16 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return plugin_pb2.PluginInfo(version=VERSION)
 
     def CheckConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
-        return proto.CheckResponse(inputs=request.news)
+        """Where the published providers refuse regions and credentials, before anything else is asked of them."""
+        wrong = []
+        region = plain(request.news).get("region", self.cloud.region)
+        if region not in REGIONS:
+            wrong = [f"invalid AWS Region: {region}"]
+        try:
+            self.before("configure", name_of(request.urn))
+        except Exception as error:
+            wrong = [str(error)]
+        return proto.CheckResponse(inputs=request.news, failures=[proto.CheckFailure(reason=why) for why in wrong])
 
     def DiffConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
         return proto.DiffResponse(changes=proto.DiffResponse.DIFF_NONE)
