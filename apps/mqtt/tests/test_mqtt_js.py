@@ -59,7 +59,7 @@ def test_mqtt_js_publishes_and_subscribes(edge: Edge, script: Path, version: int
 @pytest.mark.parametrize("version", [4, 5], ids=["3.1.1", "5"])
 def test_mqtt_js_sends_again_what_a_crash_left_open(edge: Edge, script: Path, version: int) -> None:
     playing = play(script, edge, version, 2000)
-    until(lambda: edge.metrics()["committed"] >= 50)
+    until(lambda: edge.metrics()["committed"] >= 50, 60)
     edge.kill()
     edge.start()
     said = outcome(playing)
