@@ -8,8 +8,9 @@ ONLY ?=
 RUNS ?=
 FLEET ?=
 JOBS ?= 3
+SECONDS ?= 60
 
-.PHONY: help setup cloud engine demo test infra drift-suite faults bench lint types lock clean
+.PHONY: help setup cloud engine demo test infra drift-suite faults fuzz bench lint types lock clean
 
 help:            ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -58,6 +59,13 @@ drift-suite: cloud   ## planted drift: single changes made behind the program's 
 
 faults: setup    ## the long fault runs: the model's walks, the crash matrix, the edge; ONLY=edge selects a part
 	$(BIN)/python -m pytest tests/faults tests/model --long $(if $(ONLY),-k $(ONLY))
+
+fuzz:            ## the edge's codec under atheris, in a virtual environment of its own; SECONDS=600 looks longer
+	test -x build/fuzz/venv/bin/python || $(PYTHON) -m venv build/fuzz/venv
+	build/fuzz/venv/bin/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0
+	mkdir -p build/fuzz/corpus build/fuzz/found
+	PYTHONPATH=. build/fuzz/venv/bin/python -m apps.mqtt.tests.fuzz_codec -max_total_time=$(SECONDS) -timeout=5 \
+		-rss_limit_mb=256 -max_len=6000 -artifact_prefix=build/fuzz/found/ build/fuzz/corpus
 
 bench: setup     ## figures beside their peers and limits; ONLY= selects a part, RUNS= repeats
 	$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(if $(RUNS),--runs $(RUNS))
