@@ -56,7 +56,10 @@ def compare(environment: str, declared: Resources, account: Account) -> Compared
     matched = {one.id: (asked[one.id], settled(known(pairs[one.id].values, ids))) for one in mine if one.id in pairs}
     found = list(drifted(environment, mine, pairs, matched, blind))
     too_many = len({one.about for one in found}) > MOST_SHARE * len(mine)
-    extra = [one for one in account.found if one not in pairs.values()]
+    paired: dict[tuple[str, str], list[Live]] = {}  # by name first: comparing each with each is slow in a large account
+    for one in pairs.values():
+        paired.setdefault((one.kind, one.id), []).append(one)
+    extra = [one for one in account.found if one not in paired.get((one.kind, one.id), ())]
     found = [careful(one) for one in found] if too_many else found
     found += [unmanaged(environment, one, known(one.values, ids)) for one in extra]
     return Compared(tuple(found), len(account.found), len(pairs))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -116,7 +117,7 @@ def summary(outcomes: list[Outcome], untouched: int, took: float, rooms: Mapping
     part.notes += [f"What is printed cannot be run here: {', '.join(cannot)}."] if cannot else []
     if any(one.engine is None for one in outcomes):
         part.notes.append("SKIPPED: Pulumi's refresh; its engine is not here (make engine).")
-    part.notes.append("SKIPPED: a clock that is wrong, which needs a machine whose clock may be set.")
+    part.notes.append("SKIPPED: a clock that is wrong; on one machine all nodes have its clock.")
     return part
 
 
@@ -152,8 +153,12 @@ def main() -> int:
     asked = argparse.ArgumentParser(prog="python -m tests.drift_suite", description=__doc__)
     asked.add_argument("--seed", type=int, default=7)
     asked.add_argument("--only", nargs="+", choices=[*ROOMS], default=[*ROOMS])
+    asked.add_argument(
+        "--named", nargs="+", metavar="CHANGE", help="only changes of these names, such as 'add a route'"
+    )
     args = asked.parse_args()
     plan = [change for change in changes(args.seed) if change.room in args.only]
+    plan = [change for change in plan if not args.named or change.name in args.named]
     PLAN.parent.mkdir(exist_ok=True)
     PLAN.write_text(json.dumps({"seed": args.seed, "changes": [asdict(change) for change in plan]}, indent=1))
     began, untouched = time.perf_counter(), 0
@@ -171,7 +176,7 @@ def main() -> int:
             outcomes += settled(room, here)
     part = summary(outcomes, untouched, time.perf_counter() - began, rooms)
     print(part.table())
-    return 0 if write([part], RESULT, f"python -m tests.drift_suite --seed {args.seed}") else 2
+    return 0 if write([part], RESULT, shlex.join(["python", "-m", "tests.drift_suite", *sys.argv[1:]])) else 2
 
 
 if __name__ == "__main__":
