@@ -230,9 +230,14 @@ def parser() -> Parser:
     demo = verb("demo", "tell the whole story on this machine, with real servers", json=False)
     demo.add_argument("--keep", action="store_true", help="leave everything running at the end, and say how to go on")
     demo.add_argument("--root", type=Path, default=Path("build/demo"), help="where it keeps its things")
-    demo.add_argument(
+    where = demo.add_mutually_exclusive_group()
+    where.add_argument(
         "--fleet", choices=("local", "ssh"), default="local",
         help="ssh: each node in a network of its own, behind a bastion (needs root, and OpenSSH's server)",
+    )  # fmt: skip
+    where.add_argument(
+        "--cloud", action="store_true",
+        help="prod on what `pulumi up` makes in an emulated cloud (needs the checkout's tests, and Pulumi's engine)",
     )  # fmt: skip
     demo.add_argument("--plain", action="store_true", help="one line per event instead of the live view")
     return top

@@ -11,7 +11,9 @@ import json
 import shlex
 import signal
 import subprocess
+import sys
 from datetime import UTC, datetime
+from importlib import import_module
 from itertools import pairwise
 from math import inf
 from pathlib import Path
@@ -26,6 +28,7 @@ from controller.faces.demo import Ending, ending_badge, scene_badge
 from controller.faces.report import Chapter, several
 from infra.application import BadApp
 from infra.local.apart.machines import Apart
+from infra.local.places import Places
 from infra.local.ports import NoPortsLeft
 from infra.local.servers import ServerFailed, ServerMissing
 
@@ -36,14 +39,11 @@ def demo(args: argparse.Namespace) -> int:
     if not (sources / "apps").is_dir():
         print(f"The demo deploys the applications of a checkout, and {sources} has no apps folder; run it there.")
         return ERROR
-    places = None
-    if args.fleet == "ssh":
-        places = Apart()
-        try:
-            places.needs()
-        except ServerMissing as missing:
-            print(f"Skipped: {missing}")
-            return DONE
+    try:
+        places = in_cloud(sources) if args.cloud else apart() if args.fleet == "ssh" else None
+    except ServerMissing as missing:
+        print(f"Skipped: {missing}")
+        return DONE
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     stage = Stage(root, sources, places)
     show = Show(stage, plain=args.plain)
@@ -62,6 +62,22 @@ def demo(args: argparse.Namespace) -> int:
         if stage.world is not None:
             stage.world.stop(show.say)
     return EXITS[ending]
+
+
+def apart() -> Places:
+    Apart.needs()
+    return Apart()
+
+
+def in_cloud(sources: Path) -> Places:
+    """Prod on what `pulumi up` makes in an emulated cloud, which is test equipment. Raises ServerMissing."""
+    sys.path.append(str(sources))
+    try:
+        places: Places = import_module("tests.infra.created").created()
+    except ModuleNotFoundError as error:
+        why = "`make cloud` installs it" if not (error.name or "").startswith("tests") else "it comes with the checkout"
+        raise ServerMissing(f"The emulated cloud needs {error.name}, which is not here; {why}.") from None
+    return places
 
 
 EXITS = {Ending.KEPT: DONE, Ending.BROKEN: NO, Ending.UNMET: ERROR}

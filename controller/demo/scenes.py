@@ -50,8 +50,8 @@ def everything_starts(stage: Stage) -> str:
     for environment in ENVIRONMENTS:
         stage.watched = (environment, first)
         promoted(stage, environment, first, PATIENCE)
-    apart = ", each a machine of its own behind a bastion" if stage.places is not None else ""
-    return f"mongod, {world.nodes} nodes each with its HAProxy{apart}, three environments, a git server"
+    where = world.platform.places.told
+    return f"mongod, {world.nodes} nodes each with its HAProxy{where}, three environments, a git server"
 
 
 def traffic_flows(stage: Stage) -> str:

@@ -170,7 +170,7 @@ def begin(
     environments = [from_folder(HERE / "environments", name) for name in ENVIRONMENTS]
     build_key(root / "platform" / "keys")
     locks = sorted(sources.glob("apps/*/requirements.lock"))
-    surroundings = fetch(locks, root / "wheels") if places is not None else None
+    surroundings = fetch(locks, root / "wheels") if places is not None and places.cut_off else None
     platform = up(root / "platform", environments, pack(root / "node.pyz"), sources / "apps", places=places)
     try:
         forge = Forge(root / "clone")

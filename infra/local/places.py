@@ -49,6 +49,10 @@ class Places(Protocol):
     """Words before a program that starts it where the controller is."""
     clients: tuple[str, ...]
     """Words before a program that starts it where clients are."""
+    cut_off: bool
+    """Whether nothing else is in reach of here, such as a package index."""
+    told: str
+    """Where the nodes are, as the end of a sentence for people; empty where that needs no words."""
 
     def begin(self, root: Path, nodes: Sequence[Wanted]) -> None:
         """Make a place for each node; ``root`` is where files may be kept. Raises ServerMissing, ServerFailed."""
@@ -71,6 +75,8 @@ class OneMachine:
     servers: str = HOST
     inside: tuple[str, ...] = ()
     clients: tuple[str, ...] = ()
+    cut_off: bool = False
+    told: str = ""
 
     def begin(self, root: Path, nodes: Sequence[Wanted]) -> None: ...
 

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from controller.site import load_site
 from infra.outputs import BadOutputs, NodeOutput, Outputs, from_json, to_json
 
 
@@ -132,3 +134,15 @@ def test_every_problem_is_told_at_once() -> None:
         "  - nodes[0].zone: is missing; bring the platform up again to write it.\n"
         "  - nodes[1].observe_url: must be text, found an empty list."
     )
+
+
+def test_a_site_names_the_file_of_another_version(tmp_path: Path) -> None:
+    (tmp_path / "prod").mkdir()
+    outputs = tmp_path / "prod" / "outputs.json"
+    outputs.write_text(to_json(PLATFORM).replace("turnabout/outputs/3", "turnabout/outputs/4"))
+    (tmp_path / "turnabout.toml").write_text('environments = ["prod"]\n')
+
+    with pytest.raises(BadOutputs) as refused:
+        load_site(tmp_path / "turnabout.toml").outputs("prod")
+
+    assert str(refused.value).startswith(f'{outputs}: 1 problem\n  - schema: "turnabout/outputs/4" is not one this')

@@ -44,6 +44,7 @@ class Apart:
         """The SSH servers: ``sshd bastion``, ``sshd ENVIRONMENT/NODE``."""
         self.inside: tuple[str, ...] = ()
         self.clients: tuple[str, ...] = ()
+        self.cut_off, self.told = True, ", each a machine of its own behind a bastion"
         self.servers = str(REGION[10])
         self.bastion = str(PUBLIC[10])
         self._networks: dict[str, Namespace] = {}

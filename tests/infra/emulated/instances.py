@@ -61,10 +61,8 @@ class Instances(OneMachine):
 
     def begin(self, root: Path, nodes: Sequence[Wanted]) -> None:
         self.cloud.__enter__()
-        self._before = {name: os.environ.get(name) for name in self.cloud.environment}
-        os.environ.update(self.cloud.environment)
+        self.taken_for_aws(root)
         self.cloud.client("s3").create_bucket(Bucket=BUCKET)
-        self.surroundings = on_instances(self.cloud, root)
         count = len(nodes)
         made = self.cloud.client("ec2").run_instances(
             ImageId="ami-12c6146b", InstanceType="t3.medium", MinCount=count, MaxCount=count
@@ -74,6 +72,11 @@ class Instances(OneMachine):
         for environment in {node.environment for node in nodes}:
             for name in self._releases(environment).values():
                 self.cloud.client("ssm").put_parameter(Name=name, Value="none", Type="String")
+
+    def taken_for_aws(self, root: Path) -> None:
+        self._before = {name: os.environ.get(name) for name in self.cloud.environment}
+        os.environ.update(self.cloud.environment)
+        self.surroundings = on_instances(self.cloud, root)
 
     def plays(self, environment: str, node: str, instance: str, root: Path) -> None:
         """The node of this machine plays the instance from now on."""
@@ -88,10 +91,14 @@ class Instances(OneMachine):
         return replace(outputs, region=self.cloud.region, artifacts=BUCKET, releases=releases)
 
     def end(self) -> None:
-        for name, value in self._before.items():
-            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        self.no_longer_taken_for_aws()
         if self.cloud.endpoint:
             self.cloud.__exit__(None, None, None)
+
+    def no_longer_taken_for_aws(self) -> None:
+        for name, value in self._before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
+        self._before = {}
 
     def _releases(self, environment: str) -> dict[str, str]:
         return {app: f"/turnabout/{environment}/releases/{app}" for app in self._apps}

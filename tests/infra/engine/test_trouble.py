@@ -56,6 +56,15 @@ def whole(account: Account) -> None:
         assert len(there) == len(declared) + disks, many
 
 
+def secrets(account: Account) -> set[str]:
+    """Everything that no line and no state may show; what the stack itself made of its secret is asked of it."""
+    from infra.outputs import from_json
+    from tests.infra.account import PASSPHRASE, SECRET
+
+    told = account.pulumi("stack", "output", "outputs", "--show-secrets", "--stack", "demo")
+    return {SECRET, PASSPHRASE, account.atlas.secret, *(node.observe_token for node in from_json(told.out).nodes)}
+
+
 def test_a_quota_in_the_middle_is_told_and_the_next_run_goes_on(empty: Account) -> None:
     def refuse(deed: str, name: str) -> None:
         if (deed, name) == ("create", "mia-b"):
@@ -69,9 +78,10 @@ def test_a_quota_in_the_middle_is_told_and_the_next_run_goes_on(empty: Account) 
         "demo: mia-b: The account has no more of what was asked for (VcpuLimitExceeded). Ask for a larger quota, or "
         "use less, and run it again. What was made until then is recorded; the same command goes on from there."
     )
-    made = empty.state("demo")
+    made, kept = empty.state("demo"), empty.kept("demo")
     assert len(made) > 20 and len(empty.there(made)) == len(made)
     whole(empty)
+    assert [secret for secret in secrets(empty) if secret in failed.out + failed.err + kept] == []
 
 
 def test_a_service_account_that_expires_in_the_middle_is_told(empty: Account) -> None:
@@ -139,6 +149,18 @@ def test_a_machine_that_the_zone_does_not_offer_is_told_before_anything_is_made(
 
     assert refused.code == 1
     assert "m7i.metal is not offered in us-east-1-wl1-mia-wlz-1" in refused.err
+    assert empty.state("demo") == []
+
+
+def test_a_zone_that_is_nowhere_is_told_before_anything_is_made(empty: Account) -> None:
+    with empty.edited("demo", {"us-east-1-wl1-mia-wlz-1": "us-east-1-wl1-xyz-wlz-1"}):
+        refused = empty.turnabout("up", "demo")
+
+    assert (refused.code, refused.err) == (
+        1,
+        "demo: AWS does not have what demo asks for: 1 problem\n  - there is no zone us-east-1-wl1-xyz-wlz-1 in "
+        "us-east-1; name one that `aws ec2 describe-availability-zones --all-availability-zones` lists\n",
+    )
     assert empty.state("demo") == []
 
 
