@@ -105,7 +105,8 @@ def test_a_shipped_stack_file_says_what_it_still_wants(run: Callable[..., Plan],
         f"environments/Pulumi.{name}.yaml: turnabout:organisation is missing (Atlas's organisation, in which the "
         "project is made); turnabout:repository is missing (where the environment branches are fetched from); "
         "turnabout:trusted is missing (the build keys that nodes accept, as a JSON array of 64 hex digits each); "
-        "turnabout:observeKey is missing (the secret that observers' tokens are made of; set it with --secret). "
+        "turnabout:observeKey is missing (the secret that observers' tokens and SSH's host keys are made of; "
+        "set it with --secret). "
         "Write each with `pulumi config set`."
     )
 
