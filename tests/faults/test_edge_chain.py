@@ -113,9 +113,11 @@ def test_the_application_loses_nothing_by_the_same(tmp_path: Path) -> None:
     try:
         crowd = Crowd(edge.mqtt, "BOS", devices=4, epoch=1)
         crowd.wait_for(0)
-        os.kill(edge.forwarder(), signal.SIGSTOP)
+        stopped = edge.forwarder()
+        os.kill(stopped, signal.SIGSTOP)
         crowd.wait_for(len(crowd.acknowledged) + ENOUGH)
         edge.kill()
+        os.kill(stopped, signal.SIGKILL)  # stopped, it cannot see that its parent is gone
         acknowledged = crowd.stop()
         edge.start()
         assert acknowledged <= {(row["device"], row["epoch"], row["seq"]) for row in edge.readings()}

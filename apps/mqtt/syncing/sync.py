@@ -1,6 +1,6 @@
 """The sync process: each direction between this node and the far store, kept going until the process is ended.
 
-``python -m apps.mqtt.sync --config FILE --parent PID``, started by the application beside the ingest.
+``python -m apps.mqtt.syncing.sync --config FILE --parent PID``, started by the application beside the ingest.
 Readings go up; commands and configuration come down. A direction is a value: what one exchange does, and how to wait
 when there was nothing. What they have in common is here: trying again, waiting longer each time, saying so once.
 The process may be killed at any moment: progress is written only after the other side has answered. It ends itself when
@@ -138,7 +138,9 @@ def end_at_once(number: int, frame: FrameType | None) -> None:
 
 
 def main(argv: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m apps.mqtt.sync", description="The sync process of the edge.")
+    parser = argparse.ArgumentParser(
+        prog="python -m apps.mqtt.syncing.sync", description="The sync process of the edge."
+    )
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument(
         "--parent", type=int, required=True, help="process id to end with; it holds the other ends of stdin and stdout"
