@@ -1,1 +1,1 @@
-"""One environment led: gather, decide, record, act. The only room of the controller with state."""
+"""One environment led: gather, decide, record, act. What is known of a rollout under way is held here alone."""
