@@ -71,7 +71,7 @@ def apart() -> Places:
 
 def in_cloud(sources: Path) -> Places:
     """Prod on what `pulumi up` makes in an emulated cloud, which is test equipment. Raises ServerMissing."""
-    sys.path.append(str(sources))
+    sys.path.insert(0, str(sources))  # before the folder `tests` that some wheel brings along
     try:
         places: Places = import_module("tests.infra.created").created()
     except ModuleNotFoundError as error:
