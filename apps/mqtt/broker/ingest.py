@@ -14,7 +14,6 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
 
 from apps.mqtt.broker.access import Access
@@ -38,13 +37,8 @@ DAY_MS = 86_400_000
 STALLED_SECONDS = 5.0  # one commit under way for longer than this makes the node unready
 
 
-@dataclass(slots=True)  # one for each message: a frozen one takes three times as long to make
-class Waiting:
-    """A message that is received and not yet durable."""
-
-    connection: Connection | None  # None: it is our own
-    packet_id: int | None  # None: quality of service 0, nobody waits
-    arrival: Arrival
+Waiting = tuple[Connection | None, int | None, Arrival]
+"""A message that is received and not yet durable; no connection: it is our own; no packet id: nobody waits for it."""
 
 
 class Ingest:
@@ -96,9 +90,10 @@ class Ingest:
                 self._something_waits.clear()
                 await self._something_waits.wait()
             batch = list(islice(self._queue, self.settings.max_batch))
+            arrivals = [arrival for _, _, arrival in batch]
             self._commit_began = began = time.monotonic()
             try:
-                tally = await loop.run_in_executor(self._thread, self._store.commit, [w.arrival for w in batch])
+                tally = await loop.run_in_executor(self._thread, self._store.commit, arrivals)
             except sqlite3.Error as error:
                 self._commit_began = None
                 self._fail(error, len(batch))
@@ -230,7 +225,7 @@ class Ingest:
         self.submit(None, None, arrival)
 
     def submit(self, connection: Connection | None, packet_id: int | None, arrival: Arrival) -> None:
-        self._queue.append(Waiting(connection, packet_id, arrival))
+        self._queue.append((connection, packet_id, arrival))
         self._something_waits.set()
 
     def full(self) -> bool:
@@ -258,14 +253,13 @@ class Ingest:
             self._acknowledge(batch, tally)
         else:
             head = tally.first - 1 + len(tally.kept)
-            self.copies.add([w.arrival for w in batch], head, lambda: self._acknowledge(batch, tally))
+            self.copies.add([arrival for _, _, arrival in batch], head, lambda: self._acknowledge(batch, tally))
         self._on_commit(tally)
 
     def _acknowledge(self, batch: list[Waiting], tally: Tally) -> None:
         settled: defaultdict[Connection, list[bytes]] = defaultdict(list)
         unreadable = tally.unreadable
-        for at, waiting in enumerate(batch):
-            connection, packet_id = waiting.connection, waiting.packet_id
+        for at, (connection, packet_id, _) in enumerate(batch):
             if connection is None:
                 continue
             told = unreadable and at in unreadable and connection.version == V5
