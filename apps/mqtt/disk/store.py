@@ -30,12 +30,9 @@ CROWDED = 0.8  # of max_store_bytes in use: readings that are far go, whatever t
 TRIM_ROWS = 2_000  # in one transaction, so that no message waits long behind it
 
 NEWEST = "SELECT coalesce(max(n), (SELECT stored FROM totals)) FROM readings"
+SIZES = tuple(2**power for power in range(10, -1, -1))
+"""By how many rows go in at once. After each statement the event loop may take its turn, and keep it: so they are few."""
 COLUMNS = "n, id, device, epoch, seq, reading, ts, rts, payload, qos, properties, expires, more"
-INSERT = {
-    rows: f"INSERT INTO readings ({COLUMNS}) VALUES {', '.join(['(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'] * rows)}"
-    for rows in (200, 20, 1)
-}
-"""By how many rows go in at once: between two statements the event loop may take its turn, and keep it."""
 INSERT_MESSAGE = (
     "INSERT INTO messages (id, topic, payload, qos, publisher, properties, expires, rts) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -45,12 +42,18 @@ MARK = "INSERT OR REPLACE INTO marks VALUES (?, ?)"
 
 # The newest reading is the one the device numbered last; its clock may be wrong. Where one of the two carries
 # no number, the one that came last is the newest.
-UPSERT_LATEST = """
-INSERT INTO latest (device, epoch, seq, reading, ts, rts) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT (device) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq, reading = excluded.reading,
+NEWER = """ON CONFLICT (device) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq, reading = excluded.reading,
     ts = excluded.ts, rts = excluded.rts
-WHERE excluded.seq IS NULL OR latest.seq IS NULL OR (excluded.epoch, excluded.seq) > (latest.epoch, latest.seq)
-"""
+WHERE excluded.seq IS NULL OR latest.seq IS NULL OR (excluded.epoch, excluded.seq) > (latest.epoch, latest.seq)"""
+
+
+def _by_size(into: str, columns: str, then: str = "") -> dict[int, str]:
+    row = f"({', '.join('?' * len(columns.split(', ')))})"
+    return {rows: f"INSERT INTO {into} ({columns}) VALUES {', '.join([row] * rows)} {then}" for rows in SIZES}
+
+
+INSERT = _by_size("readings", COLUMNS)
+UPSERT_LATEST = _by_size("latest", "device, epoch, seq, reading, ts, rts", NEWER)
 
 
 class Passing:
@@ -283,14 +286,17 @@ class Store:
             former = latest.get(a.device)
             if former is None or not numbered or row[3:5] > former[3:5]:
                 latest[a.device] = row
+        self._in_few(INSERT, rows)
+        self._in_few(UPSERT_LATEST, [row[2:8] for row in (latest.values() if numbered else rows)])
+        self._db.execute("UPDATE totals SET stored = stored + ?", (len(rows),))
+        return first
+
+    def _in_few(self, statements: dict[int, str], rows: list[tuple[Any, ...]]) -> None:
         done = 0
-        for size, statement in INSERT.items():
+        for size, statement in statements.items():
             while len(rows) - done >= size:
                 self._db.execute(statement, list(chain.from_iterable(rows[done : done + size])))
                 done += size
-        self._db.executemany(UPSERT_LATEST, [row[2:8] for row in (latest.values() if numbered else rows)])
-        self._db.execute("UPDATE totals SET stored = stored + ?", (len(rows),))
-        return first
 
     def _pass_on(self, passing: list[Arrival]) -> tuple[Message, ...]:
         kept = []
