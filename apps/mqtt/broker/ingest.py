@@ -90,7 +90,7 @@ class Ingest:
         not wait until this loop, which is busy with what arrives, has time to hand it more.
         """
         loop = asyncio.get_running_loop()
-        asked: deque[asyncio.Future[Committed | None]] = deque()
+        asked: deque[asyncio.Future[Committed | sqlite3.Error | None]] = deque()
         failures = 0
         while True:
             if not self._pending:
@@ -99,28 +99,26 @@ class Ingest:
                 await self._something_waits.wait()
             while len(asked) < 2:
                 asked.append(loop.run_in_executor(self._thread, self._commit_next))
-            try:
-                committed = await asked.popleft()
-            except sqlite3.Error as error:
-                self._fail(error)
+            outcome = await asked.popleft()
+            if isinstance(outcome, sqlite3.Error):
+                self._fail(outcome)
                 await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
                 failures += 1
-                continue
-            if committed is not None:
+            elif outcome is not None:
                 failures = 0
-                self._settle(*committed)
+                self._settle(*outcome)
 
-    def _commit_next(self) -> Committed | None:
-        """In the commit thread. Raises sqlite3.Error, and then the batch is at the head of the queue again."""
+    def _commit_next(self) -> Committed | sqlite3.Error | None:
+        """In the commit thread; None: nothing waits. After an error the batch is at the head of the queue again."""
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), self.settings.max_batch))]
         if not batch:
             return None
         self._commit_began = began = time.monotonic()
         try:
             tally = self._store.commit([arrival for _, _, arrival in batch])
-        except BaseException:
+        except sqlite3.Error as error:
             self._queue.extendleft(reversed(batch))
-            raise
+            return error
         finally:
             self._commit_began = None
         return batch, tally, time.monotonic() - began

@@ -31,7 +31,7 @@ TRIM_ROWS = 2_000  # in one transaction, so that no message waits long behind it
 
 NEWEST = "SELECT coalesce(max(n), (SELECT stored FROM totals)) FROM readings"
 SIZES = tuple(2**power for power in range(10, -1, -1))
-"""By how many rows go in at once. After each statement the event loop may take its turn, and keep it: so they are few."""
+"""By how many rows go in at once: few statements, since after each the event loop may take its turn, and keep it."""
 COLUMNS = "n, id, device, epoch, seq, reading, ts, rts, payload, qos, properties, expires, more"
 INSERT_MESSAGE = (
     "INSERT INTO messages (id, topic, payload, qos, publisher, properties, expires, rts) "
