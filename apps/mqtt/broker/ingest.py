@@ -14,8 +14,6 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
 
 from apps.mqtt.broker.access import Access
 from apps.mqtt.broker.connection import Connection
@@ -38,13 +36,11 @@ DAY_MS = 86_400_000
 STALLED_SECONDS = 5.0  # one commit under way for longer than this makes the node unready
 
 
-@dataclass(slots=True)  # one for each message: a frozen one takes three times as long to make
-class Waiting:
-    """A message that is received and not yet durable."""
+Waiting = tuple[Connection | None, int | None, Arrival]
+"""A message that is received and not yet durable; no connection: it is our own; no packet id: nobody waits for it."""
 
-    connection: Connection | None  # None: it is our own
-    packet_id: int | None  # None: quality of service 0, nobody waits
-    arrival: Arrival
+Committed = tuple[list[Waiting], Tally, float]
+"""A batch, what became of it, and the seconds that it took."""
 
 
 class Ingest:
@@ -70,7 +66,8 @@ class Ingest:
         self._on_commit = on_commit
         self._far_cursor = far_cursor
         self._thread = ThreadPoolExecutor(1, "commit")
-        self._queue: deque[Waiting] = deque()
+        self._queue: deque[Waiting] = deque()  # what no commit has taken yet
+        self._pending = 0  # received, and not settled
         self._something_waits = asyncio.Event()
         self._empty = asyncio.Event()
         self._connections: set[Connection] = set()
@@ -87,26 +84,44 @@ class Ingest:
         self._server = await loop.create_server(lambda: Connection(self), *self._address, backlog=BACKLOG)
 
     async def commit_for_ever(self) -> None:
-        """Commit what waits, batch after batch. Ends only by cancellation or by a defect of ours."""
+        """Have batch after batch committed. Ends only by cancellation or by a defect of ours.
+
+        A second commit is asked for while one runs. It takes what has gathered when its turn comes, so the thread need
+        not wait until this loop, which is busy with what arrives, has time to hand it more.
+        """
         loop = asyncio.get_running_loop()
+        asked: deque[asyncio.Future[Committed | sqlite3.Error | None]] = deque()
         failures = 0
         while True:
-            if not self._queue:
+            if not self._pending:
                 self._empty.set()
                 self._something_waits.clear()
                 await self._something_waits.wait()
-            batch = list(islice(self._queue, self.settings.max_batch))
-            self._commit_began = began = time.monotonic()
-            try:
-                tally = await loop.run_in_executor(self._thread, self._store.commit, [w.arrival for w in batch])
-            except sqlite3.Error as error:
-                self._commit_began = None
-                self._fail(error, len(batch))
+            while len(asked) < 2:
+                asked.append(loop.run_in_executor(self._thread, self._commit_next))
+            outcome = await asked.popleft()
+            if isinstance(outcome, sqlite3.Error):
+                self._fail(outcome)
                 await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
                 failures += 1
-                continue
-            failures = 0
-            self._settle(batch, tally, time.monotonic() - began)
+            elif outcome is not None:
+                failures = 0
+                self._settle(*outcome)
+
+    def _commit_next(self) -> Committed | sqlite3.Error | None:
+        """In the commit thread; None: nothing waits. After an error the batch is at the head of the queue again."""
+        batch = [self._queue.popleft() for _ in range(min(len(self._queue), self.settings.max_batch))]
+        if not batch:
+            return None
+        self._commit_began = began = time.monotonic()
+        try:
+            tally = self._store.commit([arrival for _, _, arrival in batch])
+        except sqlite3.Error as error:
+            self._queue.extendleft(reversed(batch))
+            return error
+        finally:
+            self._commit_began = None
+        return batch, tally, time.monotonic() - began
 
     async def trim_for_ever(self) -> None:
         """Drop what is far and old, or far and in the way; a little at a time, between two commits."""
@@ -139,13 +154,13 @@ class Ingest:
             self._server.close()
         for connection in list(self._connections):
             connection.stop_reading()
-        if self._queue:
+        if self._pending:
             self._empty.clear()
             try:
                 async with asyncio.timeout(within):
                     await self._empty.wait()
             except TimeoutError:
-                log("stopped_with_pending", pending=len(self._queue), why="they could not be committed in time")
+                log("stopped_with_pending", pending=self._pending, why="they could not be committed in time")
         if self.copies is not None and self.copies.pending:
             await self.copies.empty.wait(within)
         for connection in list(self._connections):
@@ -160,8 +175,9 @@ class Ingest:
             return "The application is stopping."
         if self._failing:
             return self._failing
-        if self._commit_began is not None and time.monotonic() - self._commit_began > STALLED_SECONDS:
-            return f"One commit has been under way for {time.monotonic() - self._commit_began:.0f} s."
+        began = self._commit_began
+        if began is not None and time.monotonic() - began > STALLED_SECONDS:
+            return f"One commit has been under way for {time.monotonic() - began:.0f} s."
         return self.copies.late() if self.copies is not None else None
 
     @property
@@ -179,7 +195,7 @@ class Ingest:
 
     @property
     def pending(self) -> int:
-        return len(self._queue)
+        return self._pending
 
     @property
     def connected(self) -> int:
@@ -230,26 +246,25 @@ class Ingest:
         self.submit(None, None, arrival)
 
     def submit(self, connection: Connection | None, packet_id: int | None, arrival: Arrival) -> None:
-        self._queue.append(Waiting(connection, packet_id, arrival))
+        self._pending += 1
+        self._queue.append((connection, packet_id, arrival))
         self._something_waits.set()
 
     def full(self) -> bool:
         copying = self.copies.pending if self.copies is not None else 0
-        return len(self._queue) + copying >= self.settings.max_pending
+        return self._pending + copying >= self.settings.max_pending
 
     # -- after a commit ----------------------------------------------------------------------------------------
 
     def _settle(self, batch: list[Waiting], tally: Tally, seconds: float) -> None:
-        # No await in here: counters, queue and acknowledgements change in one step of the loop.
-        for _ in batch:
-            self._queue.popleft()
+        # No await in here: counters and acknowledgements change in one step of the loop.
+        self._pending -= len(batch)
         counters = self.counters
         counters.committed += tally.committed
         counters.duplicates += tally.duplicates
         counters.quarantined += tally.quarantined
         counters.commit_latency_seconds.observe(seconds)
         counters.batch_size.observe(len(batch))
-        self._commit_began = None
         self._last_commit = time.monotonic()
         if self._failing:
             log("commits_resumed")
@@ -258,14 +273,13 @@ class Ingest:
             self._acknowledge(batch, tally)
         else:
             head = tally.first - 1 + len(tally.kept)
-            self.copies.add([w.arrival for w in batch], head, lambda: self._acknowledge(batch, tally))
+            self.copies.add([arrival for _, _, arrival in batch], head, lambda: self._acknowledge(batch, tally))
         self._on_commit(tally)
 
     def _acknowledge(self, batch: list[Waiting], tally: Tally) -> None:
         settled: defaultdict[Connection, list[bytes]] = defaultdict(list)
         unreadable = tally.unreadable
-        for at, waiting in enumerate(batch):
-            connection, packet_id = waiting.connection, waiting.packet_id
+        for at, (connection, packet_id, _) in enumerate(batch):
             if connection is None:
                 continue
             told = unreadable and at in unreadable and connection.version == V5
@@ -277,7 +291,7 @@ class Ingest:
         for connection in list(self.blocked):
             connection.unblock()
 
-    def _fail(self, error: sqlite3.Error, messages: int) -> None:
+    def _fail(self, error: sqlite3.Error) -> None:
         self.counters.commit_errors += 1
         self._failing = f"The store cannot commit: {error}."
-        log("commit_failed", why=str(error), messages=messages)
+        log("commit_failed", why=str(error), pending=self._pending)

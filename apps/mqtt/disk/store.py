@@ -30,12 +30,9 @@ CROWDED = 0.8  # of max_store_bytes in use: readings that are far go, whatever t
 TRIM_ROWS = 2_000  # in one transaction, so that no message waits long behind it
 
 NEWEST = "SELECT coalesce(max(n), (SELECT stored FROM totals)) FROM readings"
+SIZES = tuple(2**power for power in range(10, -1, -1))
+"""By how many rows go in at once: few statements, since after each the event loop may take its turn, and keep it."""
 COLUMNS = "n, id, device, epoch, seq, reading, ts, rts, payload, qos, properties, expires, more"
-INSERT = {
-    rows: f"INSERT INTO readings ({COLUMNS}) VALUES {', '.join(['(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'] * rows)}"
-    for rows in (200, 20, 1)
-}
-"""By how many rows go in at once: between two statements the event loop may take its turn, and keep it."""
 INSERT_MESSAGE = (
     "INSERT INTO messages (id, topic, payload, qos, publisher, properties, expires, rts) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
@@ -45,12 +42,18 @@ MARK = "INSERT OR REPLACE INTO marks VALUES (?, ?)"
 
 # The newest reading is the one the device numbered last; its clock may be wrong. Where one of the two carries
 # no number, the one that came last is the newest.
-UPSERT_LATEST = """
-INSERT INTO latest (device, epoch, seq, reading, ts, rts) VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT (device) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq, reading = excluded.reading,
+NEWER = """ON CONFLICT (device) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq, reading = excluded.reading,
     ts = excluded.ts, rts = excluded.rts
-WHERE excluded.seq IS NULL OR latest.seq IS NULL OR (excluded.epoch, excluded.seq) > (latest.epoch, latest.seq)
-"""
+WHERE excluded.seq IS NULL OR latest.seq IS NULL OR (excluded.epoch, excluded.seq) > (latest.epoch, latest.seq)"""
+
+
+def _by_size(into: str, columns: str, then: str = "") -> dict[int, str]:
+    row = f"({', '.join('?' * len(columns.split(', ')))})"
+    return {rows: f"INSERT INTO {into} ({columns}) VALUES {', '.join([row] * rows)} {then}" for rows in SIZES}
+
+
+INSERT = _by_size("readings", COLUMNS)
+UPSERT_LATEST = _by_size("latest", "device, epoch, seq, reading, ts, rts", NEWER)
 
 
 class Passing:
@@ -107,6 +110,41 @@ class _Sorted:
     duplicates: int = 0
 
 
+_Known = dict[bytes, tuple[int | float, int | None, str | None]]
+"""By identity, what its reading says."""
+
+
+def sort_out(batch: Sequence[Arrival], known: _Known, passed: set[bytes | None]) -> _Sorted:
+    """What is new, what goes to quarantine and why, and how many were here already. Adds to ``known`` and ``passed``.
+
+    Two different readings under one number mean a device that restarted without a new epoch. Calling the second a
+    duplicate would lose it in silence.
+    """
+    found = _Sorted()
+    fresh = found.readings
+    for at, arrival in enumerate(batch):
+        content, name = arrival.content, arrival.id
+        if isinstance(content, Reading) and name is not None:
+            says = (content.value, content.ts, content.more)
+            before = known.setdefault(name, says)
+            if before is says:
+                fresh.append(arrival)
+            elif before == says:
+                found.duplicates += 1
+            else:
+                found.unreadable[at] = (arrival, "another reading has this epoch and seq")
+        elif isinstance(content, Passing):
+            if name in passed:
+                found.duplicates += 1
+            else:
+                found.passing.append(arrival)
+                passed.update(() if name is None else (name,))
+        else:
+            reason = content.reason if isinstance(content, Unreadable) else "no identity"
+            found.unreadable[at] = (arrival, reason)
+    return found
+
+
 def flush_again(log: Path) -> None:
     """Write what an earlier process left in the log once more, and flush it. Raises OSError.
 
@@ -160,9 +198,18 @@ class Store:
 
     def commit(self, batch: Sequence[Arrival]) -> Tally:
         """Write all of ``batch`` durably. Raises sqlite3.Error, and then none of it is kept."""
+        try:
+            return self._write(batch, {}, set())  # nearly always none of it is here, and to ask would cost a fifth
+        except sqlite3.IntegrityError:
+            readings = [a.id for a in batch if a.id is not None and not isinstance(a.content, Passing)]
+            passing = [a.id for a in batch if a.id is not None and isinstance(a.content, Passing)]
+            return self._write(batch, self._known(readings), self._passed(passing))
+
+    def _write(self, batch: Sequence[Arrival], known: _Known, passed: set[bytes | None]) -> Tally:
+        """In one transaction. Raises IntegrityError if more of it is here than was said."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            found = self._sort_out(batch)
+            found = sort_out(batch, known, passed)
             first = self._insert(found.readings)
             messages = self._pass_on(found.passing)
             self._retain([a for a in batch if a.retain and not isinstance(a.content, Unreadable)])
@@ -206,36 +253,7 @@ class Store:
         )
         return bool(pages - free > most * CROWDED)
 
-    def _sort_out(self, batch: Sequence[Arrival]) -> _Sorted:
-        """What is new, what goes to quarantine and why, and how many were here already.
-
-        Two different readings under one number mean a device that restarted without a new epoch. Calling the second
-        a duplicate would lose it in silence.
-        """
-        seen = self._known([a.id for a in batch if a.id is not None and not isinstance(a.content, Passing)])
-        passed = self._passed([a.id for a in batch if a.id is not None and isinstance(a.content, Passing)])
-        found = _Sorted()
-        for at, arrival in enumerate(batch):
-            content, name = arrival.content, arrival.id
-            if isinstance(content, Passing):
-                if name in passed:
-                    found.duplicates += 1
-                else:
-                    found.passing.append(arrival)
-                    passed.update(() if name is None else (name,))
-            elif isinstance(content, Unreadable) or name is None:
-                reason = content.reason if isinstance(content, Unreadable) else "no identity"
-                found.unreadable[at] = (arrival, reason)
-            elif name not in seen:
-                seen[name] = (content.value, content.ts, content.more)
-                found.readings.append(arrival)
-            elif seen[name] == (content.value, content.ts, content.more):
-                found.duplicates += 1
-            else:
-                found.unreadable[at] = (arrival, "another reading has this epoch and seq")
-        return found
-
-    def _known(self, ids: list[bytes]) -> dict[bytes, tuple[int | float, int | None, str | None]]:
+    def _known(self, ids: list[bytes]) -> _Known:
         query = "SELECT id, reading, ts, more FROM readings WHERE id IN"
         return {row[0]: (row[1], row[2], row[3]) for row in self._among(query, ids)}
 
@@ -268,14 +286,17 @@ class Store:
             former = latest.get(a.device)
             if former is None or not numbered or row[3:5] > former[3:5]:
                 latest[a.device] = row
+        self._in_few(INSERT, rows)
+        self._in_few(UPSERT_LATEST, [row[2:8] for row in (latest.values() if numbered else rows)])
+        self._db.execute("UPDATE totals SET stored = stored + ?", (len(rows),))
+        return first
+
+    def _in_few(self, statements: dict[int, str], rows: list[tuple[Any, ...]]) -> None:
         done = 0
-        for size, statement in INSERT.items():
+        for size, statement in statements.items():
             while len(rows) - done >= size:
                 self._db.execute(statement, list(chain.from_iterable(rows[done : done + size])))
                 done += size
-        self._db.executemany(UPSERT_LATEST, [row[2:8] for row in (latest.values() if numbered else rows)])
-        self._db.execute("UPDATE totals SET stored = stored + ?", (len(rows),))
-        return first
 
     def _pass_on(self, passing: list[Arrival]) -> tuple[Message, ...]:
         kept = []

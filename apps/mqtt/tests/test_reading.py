@@ -49,6 +49,8 @@ UNREADABLE = [
     (b'{"reading": 1, "seq": 1, "ts": "now"}', "ts is not an integer"),
     (b'{"reading": 1, "seq": 1, "ts": 253402300800000}', "ts is not between"),
     (b'{"reading": 1, "seq": 1, "seq": 2}', "appears twice"),
+    (b'{"reading": 1, "_pk": "BOS", "seq": 1, "s\\u0065q": 2}', "appears twice"),
+    (b'{"reading": 1, "seq": 1, "_pk": "BOS", "_pk": "BOS"}', "appears twice"),
     (b'{"reading": 1, "seq": 1, "unit": "C"}', "'unit' is not known"),
     (b"[" * 15_000, "nested too deeply"),
     (b'{"reading":' * 1400, "nested too deeply"),
@@ -83,6 +85,16 @@ def test_a_reading_has_one_name_and_every_part_of_it_matters() -> None:
     others = [("DFW", "d1", 7, 0), ("BOS", "d2", 7, 0), ("BOS", "d1", 8, 0), ("BOS", "d1", 7, 1), ("BOS", "d1", 0, 7)]
     names = {identity(zone, device, Reading(1, seq, epoch)) for zone, device, seq, epoch in others}
     assert len(names | {first}) == 6
+
+
+def test_what_one_device_counts_has_names_side_by_side_and_none_twice() -> None:
+    around = [*range(3), *range(2**24 - 2, 2**24 + 2), 2**48, 2**63 - 1]
+    names = [identity("BOS", "d1", Reading(1, seq, 5)) for seq in around]
+    assert len(set(names)) == len(around)
+    assert len({name[:9] for name in names[:5]}) == 1
+    assert names[:5] == sorted(names[:5])
+    others = {identity("BOS", device, Reading(1, 1, epoch))[:9] for device in ("d1", "d2") for epoch in (5, 6)}
+    assert len(others) == 4
 
 
 def test_a_bare_integer_gets_a_name_of_its_own_each_time() -> None:

@@ -22,9 +22,12 @@ from apps.mqtt.tests.running import NOWHERE, ROOT, Edge, Mongod, until
 from apps.mqtt.wire.packets import puback
 
 FORMER = {
+    "with names side by side": "cb70ef9c14963788ea9412d168166ed9690eaad9",
     "with subscribers": "ad772be8978c8a2168da029b54b6eb2f1d69aca3",
     "before subscribers": "2086360284fbc50431bfa3ed081a73a58ec9a9b1~1",
 }
+NAMED_OTHERWISE = ("with subscribers", "before subscribers")
+"""What was stored by one and is sent again to the other is stored twice: decision 0042 changed a reading's name."""
 
 
 @pytest.fixture(params=list(FORMER.values()), ids=list(FORMER))
@@ -59,6 +62,7 @@ def test_a_backlog_of_either_release_is_forwarded_by_the_other(
     new_edge: Callable[..., Edge], mongod: Mongod, former: Path, request: pytest.FixtureRequest
 ) -> None:
     zone = f"U{sum(map(ord, request.node.name))}"
+    same_names = not any(f"[{name}]" in request.node.name for name in NAMED_OTHERWISE)
     edge = new_edge(zone=zone, mongo_uri=NOWHERE)
     edge.root = former
     edge.start()
@@ -66,20 +70,23 @@ def test_a_backlog_of_either_release_is_forwarded_by_the_other(
     switch(edge, ROOT, NOWHERE)  # the upgrade, with a backlog of the former release
     say(edge, 3, 4, 5, 6)
     counts = edge.metrics()
-    assert (counts["duplicates"], counts["backlog"], counts["stored"]) == (1, 6, 6)
+    stored = 6 if same_names else 7
+    assert (counts["duplicates"], counts["backlog"], counts["stored"]) == (same_names, stored, stored)
     switch(edge, former, mongod.uri)  # the revert, with a backlog of the newer one; the far store is back
     say(edge, 6, 7)
     until(lambda: edge.metrics()["backlog"] == 0)  # each scrape is held to both laws
-    assert edge.metrics()["duplicates"] == 1
+    assert edge.metrics()["duplicates"] == same_names
     switch(edge, ROOT, mongod.uri)  # and the next try
     say(edge, 8)
     until(lambda: edge.metrics()["backlog"] == 0)
-    assert [row["seq"] for row in edge.readings()] == list(range(1, 9))
+    expected = sorted([*range(1, 9), *(() if same_names else (3, 6))])
+    assert sorted(row["seq"] for row in edge.readings()) == expected
     with MongoClient[dict[str, Any]](mongod.uri) as client:
         far = [document["seq"] for document in client[f"zone_{zone.lower()}"]["readings"].find().sort("seq", 1)]
-    assert far == list(range(1, 9))
+    assert far == expected
 
 
+@pytest.mark.parametrize("former", [FORMER[name] for name in NAMED_OTHERWISE], ids=NAMED_OTHERWISE, indirect=True)
 def test_a_release_that_knows_no_declared_members_forwards_the_reading_and_keeps_the_rest_on_the_node(
     new_edge: Callable[..., Edge], mongod: Mongod, former: Path, request: pytest.FixtureRequest
 ) -> None:
