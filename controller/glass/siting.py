@@ -159,7 +159,8 @@ def stored(wanted: Wanted, site: Site) -> Iterator[Part]:
             uri = site.outputs(name).mongo_uri
             asked = MongoStores(uri)
             found[name] = (asked.store(databases(wanted.folder_of(name), name)), printable(uri))
-            yield Part(looked=frozenset({(Kind.DATA, name)}), coverage={name: Coverage(calls=asked.calls)})
+            blind = tuple(stores.unread(name, found[name][0]))
+            yield Part(blind, frozenset({(Kind.DATA, name)}), {name: Coverage(calls=asked.calls)})
         except (BadOutputs, BadSite, Trouble, ImportError) as no:
             yield Part((unseen(Kind.DATA, (name,), str(no)),))
     for left, right in pairs_of(wanted):

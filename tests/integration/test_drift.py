@@ -16,7 +16,16 @@ from controller.drift import stores
 from controller.model import Phase
 from controller.observers.stores import MongoStores
 from infra.local.ports import Ports
-from infra.local.servers import Server, ServerMissing, find_haproxy, find_mongod, mongo_uri, start_mongod
+from infra.local.servers import (
+    Server,
+    ServerMissing,
+    answers,
+    find_haproxy,
+    find_mongod,
+    mongo_uri,
+    start,
+    start_mongod,
+)
 from tests.integration import toy
 from tests.integration.small import HERE, TOY, Place, Small, begin, discard, turnabout, wait
 
@@ -231,3 +240,30 @@ def test_a_store_that_is_down_is_said_with_its_address_and_without_its_password(
     with pytest.raises(Unreachable, match=r"asking the far store at mongodb://127.0.0.1:1/\?") as down:
         MongoStores("mongodb://ann:secret@127.0.0.1:1/?directConnection=true").store({"c360": "c360"})
     assert "secret" not in str(down.value)
+def test_roles_that_a_user_may_not_read_are_not_looked_at_and_never_aligned(tmp_path: Path) -> None:
+    from pymongo import MongoClient
+
+    try:
+        argv = [find_mongod(), "--auth", "--dbpath", str(tmp_path), "--bind_ip", "127.0.0.1", "--nounixsocket"]
+    except ServerMissing as missing:
+        pytest.skip(str(missing))
+    port = Ports().take()
+    server = start("mongod", [*argv, "--port", str(port)], tmp_path / "mongod.log")
+    try:
+        wait("mongod answers", lambda: answers(port, "127.0.0.1"))
+        with MongoClient[dict[str, Any]]("127.0.0.1", port) as first:  # nobody is there yet: this one may do anything
+            first.admin.command("createUser", "ann", pwd="secret", roles=["root"])
+        with MongoClient[dict[str, Any]]("127.0.0.1", port, username="ann", password="secret") as client:
+            client["c360"].create_collection("orders")
+            client["c360"].command("createUser", "looks", pwd="secret", roles=["read"])
+        store = MongoStores(f"mongodb://looks:secret@127.0.0.1:{port}/c360").store({"c360": "c360"})
+        assert [*store["c360"].collections] == ["orders"]
+        (one,) = stores.unread("prod", store)
+        assert (one.state, one.what) == ("not looked at", "the roles of prod's databases were not looked at")
+        assert one.why == "Who may do what in c360 may not be read."
+        may = MongoStores(f"mongodb://ann:secret@127.0.0.1:{port}/?authSource=admin").store({"c360": "c360"})
+        assert [*stores.unread("prod", may)] == []
+    finally:
+        server.stop()
+
+
