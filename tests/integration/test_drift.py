@@ -48,6 +48,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
         (small.root / "both").mkdir()
         for name in small.places:
             (small.root / "both" / name).symlink_to(small.root / f"state-{name}" / name)
+        (small.root / "both" / "artifacts").symlink_to(small.root / "state-prod" / "artifacts")
         site = 'environments = ["stage", "prod"]\noutputs = "seen"\nstate = "both"\nkeys = "platform/keys"\n'
         (small.root / "both.toml").write_text(site)
         yield small
@@ -74,10 +75,11 @@ def opened(report: dict[str, Any]) -> list[str]:
     return [one["what"] for one in report["findings"] if one["open"]]
 
 
-def run(command: str) -> None:
+def run(command: str, **env: str) -> None:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     subprocess.run(
         command, shell=True, check=True, timeout=60, cwd=HERE, capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(HERE), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        env={**os.environ, "PYTHONPATH": str(HERE), "PATH": path, **env},
     )  # fmt: skip
 
 
@@ -99,9 +101,26 @@ def test_a_file_that_was_patched_on_a_node_is_found_and_put_back_by_the_printed_
     assert (code, opened(report)) == (2, ["1 file of bos-b's release is not as staged"])
     (one,) = [one for one in report["findings"] if one["open"]]
     assert "apps/toy/answer.py" in one["why"]
-    run(one["remedies"][0]["does"])
+    run(one["remedies"][0]["does"], TURNABOUT_SITE=str(small.root / "both.toml"))
     assert patched.read_bytes() == before
     assert drift(small, "release")[0] == 0
+
+
+def test_the_release_of_a_node_is_laid_down_again_by_a_command_of_the_controller(small: Small) -> None:
+    prod = small.places["prod"]
+    release = prod.node("bos-b")["running"].removeprefix("sha256:")
+    patched = prod.root("bos-b") / "store" / "releases" / release / "tree" / "apps" / "toy" / "answer.py"
+    before = patched.read_bytes()
+    patched.write_bytes(before + b"\n# quick fix\n")
+    assert prod.turnabout("node", "mend", "prod/bos-b") == (
+        0,
+        "prod/bos-b: 1 file was put back: apps/toy/answer.py. What was read before is read again at its next start.\n",
+    )
+    assert patched.read_bytes() == before
+    code, said = prod.turnabout("node", "mend", "bos-b", "--json")
+    assert (code, json.loads(said)["mended"]) == (0, [])
+    code, said = prod.turnabout("node", "mend", "bos-x")
+    assert (code, said) == (1, "mending bos-x: prod has no such node. prod has bos-a, bos-b, bos-c.\n")
 
 
 def test_a_changed_balancer_is_found_on_the_node_that_has_it(small: Small) -> None:
@@ -234,12 +253,6 @@ def test_what_somebody_changed_in_a_store_is_found_and_ended_by_the_printed_comm
                 client.drop_database(name)
 
 
-def test_a_store_that_is_down_is_said_with_its_address_and_without_its_password(tmp_path: Path) -> None:
-    from controller.errors import Unreachable
-
-    with pytest.raises(Unreachable, match=r"asking the far store at mongodb://127.0.0.1:1/\?") as down:
-        MongoStores("mongodb://ann:secret@127.0.0.1:1/?directConnection=true").store({"c360": "c360"})
-    assert "secret" not in str(down.value)
 def test_roles_that_a_user_may_not_read_are_not_looked_at_and_never_aligned(tmp_path: Path) -> None:
     from pymongo import MongoClient
 
@@ -267,3 +280,9 @@ def test_roles_that_a_user_may_not_read_are_not_looked_at_and_never_aligned(tmp_
         server.stop()
 
 
+def test_a_store_that_is_down_is_said_with_its_address_and_without_its_password(tmp_path: Path) -> None:
+    from controller.errors import Unreachable
+
+    with pytest.raises(Unreachable, match=r"asking the far store at mongodb://127.0.0.1:1/\?") as down:
+        MongoStores("mongodb://ann:secret@127.0.0.1:1/?directConnection=true").store({"c360": "c360"})
+    assert "secret" not in str(down.value)
