@@ -161,8 +161,8 @@ def parser() -> Parser:
                 "subject", nargs="?", default="", metavar="RELEASE", help="commit or digest (default: all)"
             )
             because(made)
-    nodes = verb("node", "replace the machine of one node: out of its balancers, drained, another one, and back")
-    ways = nodes.add_subparsers(dest="action", metavar="{replace}", required=True)
+    nodes = verb("node", "one node: another machine for it, or the files of its release laid down again")
+    ways = nodes.add_subparsers(dest="action", metavar="{replace,mend}", required=True)
     help = "another machine for one node; never two of one zone at once"
     another = ways.add_parser("replace", help=help, description=help[0].upper() + help[1:] + ".")
     another.add_argument(
@@ -174,6 +174,10 @@ def parser() -> Parser:
     another.add_argument("--within", type=seconds, default=900.0, metavar="SECONDS", help="to be back (default: 900)")
     another.add_argument("--json", action="store_true", help="one JSON object on stdout")
     because(another)
+    help = "lay the files of its release down again, libraries too, as they were staged; starts and stops nothing"
+    mend = ways.add_parser("mend", help=help, description=help[0].upper() + help[1:] + ".")
+    mend.add_argument("slot", metavar="SLOT", help="ENVIRONMENT/NODE; the node alone where only one environment has it")
+    mend.add_argument("--json", action="store_true", help="one JSON object on stdout")
     promote = verb("promote", "commit what one environment has promoted to the branch of the next", json=True)
     promote.add_argument("source", help="where it was promoted; its branch's head must be what runs there")
     promote.add_argument("target", help="the environment whose promotes_from names it")
@@ -302,6 +306,10 @@ def _obey(args: argparse.Namespace) -> int:
                 from controller.commands.reading import quarantine
 
                 return quarantine(args, site)
+            case "node" if args.action == "mend":
+                from controller.commands.mending import mend
+
+                return mend(args, site)
             case "node":
                 from controller.commands.machines import node
 

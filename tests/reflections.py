@@ -41,6 +41,9 @@ AT = 1795442534.0
 TODAY = date(2026, 11, 23)
 NAMES = ("dev", "stage", "prod")
 HOUR, DAY = 3600.0, 86400.0
+PAIRS = (("dev", "stage"), ("stage", "prod"))
+PROMOTED = {"dev": AT - HOUR, "stage": AT - HOUR, "prod": AT - 2 * DAY}
+"""What stage's own program is known to do was not known yet when prod was promoted last."""
 OPENED = (3, 3, 4, 4, 3, 3, 2, 2, 2, 3, 4, 5, 6)
 
 
@@ -139,7 +142,9 @@ def report() -> Report:
         "stage": Coverage(118, 118, 118, 62),
         "prod": Coverage(185, 186, 185, 90),
     }
-    seen = Report(AT, 6.2, NAMES, tuple(Kind), found, looked, coverage, (), 29, WAYS)
+    seen = Report(
+        AT, 6.2, NAMES, tuple(Kind), found, looked, coverage, (), 29, WAYS, pairs=PAIRS, promoted=PROMOTED
+    )  # fmt: skip
     return remember(Record(known, trend), seen)[1]
 
 
@@ -147,4 +152,5 @@ def nothing() -> Report:
     """Two environments of which every difference is set on purpose."""
     found = ordered([explained("infra.vpc", "stage", "prod", "10.21.0.0/16", "10.22.0.0/16", 7, 24)])
     looked = frozenset((kind, name) for kind in Kind for name in NAMES[1:])
-    return Report(AT, 4.1, NAMES[1:], tuple(Kind), found, looked, {"stage": Coverage(118), "prod": Coverage(185)})
+    coverage = {"stage": Coverage(118), "prod": Coverage(185)}
+    return Report(AT, 4.1, NAMES[1:], tuple(Kind), found, looked, coverage, pairs=PAIRS[1:])

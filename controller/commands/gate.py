@@ -8,19 +8,18 @@ the target's ledger.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from controller.assemble import history, open_ledger
 from controller.commands.orders import who
-from controller.drift.finding import Finding, Kind, Report, Severity, State, counted
+from controller.drift.blocking import last_promotion, stopped
+from controller.drift.finding import Finding, Kind, Report, State
 from controller.drift.saying import sentence
 from controller.glass import drifting
 from controller.glass.siting import Wanted
-from controller.model import Phase
 from controller.rollout import rows
-from controller.rollout.rows import Row
 from controller.rollout.standing import fold
 from controller.site import Site
 from controller.sources.git import GitSource
@@ -54,21 +53,6 @@ def in_cloud(git: GitSource, name: str, commit: str) -> bool:
     return content is not None and b"[infra]" in content
 
 
-def stopping(report: Report, promoted_at: float | None) -> tuple[Finding, ...]:
-    """What may not go on: high, explained by nobody, and not known when the target was promoted last."""
-    return tuple(
-        one
-        for one in report.open
-        if one.severity is Severity.HIGH and (promoted_at is None or (one.first_seen or report.at) > promoted_at)
-    )
-
-
-def last_promotion(past: Iterable[Row]) -> float | None:
-    """When the environment was promoted last, by its ledger's own time."""
-    promotions = [row.at for row in past if row.kind == rows.ROLLOUT and row.body["rollout"]["phase"] == Phase.PROMOTED]
-    return promotions[-1] if promotions else None
-
-
 def allowed(git: GitSource, site: Site, names: tuple[str, str], commits: tuple[str, str], despite: str) -> bool:
     """Say how the two differ, and whether the promotion may go on. ``despite`` is why it may all the same, or empty."""
     try:
@@ -79,21 +63,22 @@ def allowed(git: GitSource, site: Site, names: tuple[str, str], commits: tuple[s
     if report is None:
         return True
     past = history(site, names[1])
-    found = stopping(report, last_promotion(past))
-    print("\n".join(told(report, found, names)), file=sys.stderr)
+    if (at := last_promotion(past)) is not None:
+        report = replace(report, promoted={names[1]: at})
+    found = tuple(one for each in stopped(report) for one in each.by)
+    print("\n".join(told(report, found, despite)), file=sys.stderr)
     if found and despite:
         body = {"source": names[0], "who": who(), "reason": despite, "findings": [one.name for one in found]}
         open_ledger(site, names[1]).append(rows.DRIFT, body, fold(past).generation)
     return not found or bool(despite)
 
 
-def told(report: Report, found: tuple[Finding, ...], names: tuple[str, str]) -> list[str]:
+def told(report: Report, found: tuple[Finding, ...], despite: str) -> list[str]:
     lines = [sentence(report)]
     lines += [f"  not looked at: {one.why}" for one in report.having(State.UNSEEN)]
     for one in found:
         lines.append(f"  {one.severity}  {one.id}  {one.what}: {one.why}")
         lines += [f"        {remedy.says}: {remedy.does}" for remedy in one.remedies]
     if found:
-        few = f"{counted(len(found), 'difference')} that nobody explains {'is' if len(found) == 1 else 'are'}"
-        lines.append(f"{few} high and new: {names[1]} is not promoted to. Go on: --despite-drift --reason WHY")
+        lines.append(f"It goes on all the same: {despite}" if despite else "Go on: --despite-drift --reason WHY")
     return lines

@@ -34,14 +34,14 @@ def node(args: argparse.Namespace, site: Site) -> int:
     return Replacement(args, site, environment, name).run()
 
 
-def slot(wanted: str, site: Site) -> tuple[str, str]:
+def slot(wanted: str, site: Site, attempt: str = "replacing") -> tuple[str, str]:
     """The environment and node that ``bos-a`` or ``prod/bos-a`` names. Raises Refused, BadSite, BadOutputs."""
     environment, _, name = wanted.rpartition("/")
     names = [site.require(environment)] if environment else list(site.environments)
     have = [each for each in names if any(one.name == name for one in site.outputs(each).nodes)]
     if len(have) == 1:
         return have[0], name
-    attempt = f"replacing {wanted}"
+    attempt = f"{attempt} {wanted}"
     if have:
         which = " or ".join(f"{each}/{name}" for each in have)
         raise Refused(attempt, f"{' and '.join(have)} each have a node {name}", f"Ask for {which}.")

@@ -166,6 +166,8 @@ class Part:
     tried: int = 0
     """How many settings were tried, one by one."""
     roads: Roads = field(default_factory=dict)
+    promoted: Mapping[str, float] = field(default_factory=dict)
+    """When an environment was promoted last, by its ledger's own time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +216,10 @@ class Report:
     roads: Roads = field(default_factory=dict)
     since: str = ""
     """The commit that ``new`` is held against; empty: the last report."""
+    pairs: tuple[tuple[str, str], ...] = ()
+    """The environments that were held against each other, the one that is promoted from first."""
+    promoted: Mapping[str, float] = field(default_factory=dict)
+    """When an environment was promoted last; one that never was, or of which no ledger is here, is not in it."""
 
     @property
     def open(self) -> tuple[Finding, ...]:

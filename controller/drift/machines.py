@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from controller.drift.finding import ABSENT, Difference, Finding, Kind, Remedy, Severity, State
 from controller.drift.resources import listed, sections
+from controller.drift.running import mending
 
 CLOCK_SECONDS, CLOCK_HIGH = 1.0, 30.0
 
@@ -102,10 +103,8 @@ def another(environment: str, node: str, why: str) -> str:
 def ends(environment: str, one: Machine, key: str) -> Remedy:
     """What makes a node like the others: what lies on its volume comes along to another machine, the rest does not."""
     if key.startswith("library"):
-        return Remedy(
-            f"install what the release's lock says of {key.removeprefix('library ')}; another machine keeps the volume",
-            f"ssh {one.node} ls {one.root}/store/dependencies",
-        )
+        says = "lay its libraries down again as its release was staged; restart what loaded them"
+        return Remedy(says, mending(environment, one.node))
     if file := ON_VOLUME.get(key):
         file = file.format(root=one.root)
         away = f"sudo mv {file} {file}.was && sudo systemctl restart turnabout-node"
@@ -161,7 +160,7 @@ def clock(environment: str, one: Machine) -> Finding:
         why="No promise depends on it, but the application's times and certificates do.",
         differences=(Difference(f"{one.node} clock", {one.node: said}),),
         values={environment: f"{said} on {one.node}"},
-        remedies=(Remedy("let it ask for the time again", f"ssh {one.node} chronyc makestep"),),
+        remedies=(Remedy("let it ask for the time again", f"ssh {one.node} 'sudo chronyc makestep'"),),
         measured=True,
     )
 

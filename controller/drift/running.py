@@ -24,7 +24,7 @@ class Running:
     good: str | None
     frozen: bool = False
     changed: tuple[str, ...] = ()
-    """Files of it that are not as they were staged."""
+    """Files of it, or of its libraries, that are not as they were staged."""
     changed_in_all: int = 0
     staged: frozenset[str] = frozenset()
     generation: int = 0
@@ -120,8 +120,13 @@ def patched(fleet: Fleet, node: NodeOutput, said: Running) -> Finding:
         why=f"Somebody changed {listed(said.changed)} on the node: what runs there is not what its digest says.",
         differences=tuple(Difference(f"{node.name} {name}", {node.name: "not as staged"}) for name in said.changed),
         values={fleet.environment: f"{files} on {node.name}"},
-        remedies=(Remedy("put the files back; restart what read them", fleet.command(node, "inspect", "--mend")),),
+        remedies=(Remedy("put the files back; restart what read them", mending(fleet.environment, node.name)),),
     )
+
+
+def mending(environment: str, node: str) -> str:
+    """What lays a node's release down again, with its libraries."""
+    return f"turnabout node mend {environment}/{node}"
 
 
 def short(digest: str | None) -> str:

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from controller.drift.blocking import stopped, stopped_by
 from controller.drift.finding import Finding, Kind, Report, Severity, State, counted
+from controller.drift.resources import listed
 
 GROUPS = {
     State.UNEXPLAINED: "Nobody explains these",
@@ -42,6 +44,18 @@ def headline(report: Report) -> Mark:
 
 
 def sentence(report: Report) -> str:
+    """What a report comes to. Where a promotion is stopped that comes first, with what stops it."""
+    return " ".join((*barriers(report), summary(report)))
+
+
+def barriers(report: Report) -> Iterator[str]:
+    for one in stopped(report):
+        many = counted(len(one.by), "new high difference")
+        named = listed([f"{each.what} ({each.id})" for each in one.by], 2)
+        yield f"Promotion from {one.source} to {one.target} is blocked by {many} that nobody explains: {named}."
+
+
+def summary(report: Report) -> str:
     names = together(report.environments)
     if not report.open:
         number = len(report.having(State.EXPLAINED))
@@ -151,15 +165,17 @@ def covered(report: Report) -> str:
     return " · ".join(said)
 
 
-def state_of(finding: Finding, at: float) -> tuple[str, str]:
-    """The state in a word, and what stands under it: since when, until when, by which setting."""
+def state_of(finding: Finding, report: Report) -> tuple[str, str]:
+    """The state in a word, and what stands under it: since when, until when, by which setting; what it stops."""
     if finding.state is State.EXPLAINED:
         return "explained", " ".join(cause.setting for cause in finding.causes[:2]) + (
             " …" if len(finding.causes) > 2 else ""
         )
     if finding.state is State.WAIVED and finding.waiver:
         return "waived", f"{finding.waiver.owner}, until {finding.waiver.expires}"
-    return str(finding.state), since(finding, at)
+    under = since(finding, report.at)
+    targets = stopped_by(finding, report)
+    return str(finding.state), f"{under}, blocks {' and '.join(targets)}" if targets else under
 
 
 def since(finding: Finding, at: float) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from controller.drift.finding import ABSENT, Difference, Finding, Kind, Remedy, Severity, State
+from controller.drift.finding import ABSENT, Difference, Finding, Kind, Remedy, Severity, State, unseen
 
 OWN = "(its own)"
 """How a role's own database is written, whose name is not the same everywhere."""
@@ -79,6 +79,16 @@ def findings(left: str, right: str, lefts: Store, rights: Store, uri: str) -> It
             yield from collections(two, collection, a.collections.get(collection), b.collections.get(collection))
         if a.roles is not None and b.roles is not None:
             yield from roles(two, a.roles, b.roles)
+
+
+def unread(environment: str, store: Store) -> Iterator[Finding]:
+    """The databases whose roles may not be read: what nobody could look at is not the same on both sides."""
+    names = sorted(name for name, one in store.items() if one.roles is None)
+    if names:
+        why = f"Who may do what in {' and '.join(names)} may not be read."
+        blind = unseen(Kind.DATA, (environment,), why, "grant viewRole on these databases to the user of mongo_uri")
+        what = f"the roles of {environment}'s databases were not looked at"
+        yield replace(blind, about=f"{environment} roles not looked at", what=what)
 
 
 def collections(two: Two, name: str, a: Collection | None, b: Collection | None) -> Iterator[Finding]:

@@ -78,7 +78,7 @@ def marks(found: tuple[Mark, ...]) -> Text:
 
 
 def finding(one: Finding, report: Report) -> Iterator[RenderableType]:
-    _, under = state_of(one, report.at)
+    _, under = state_of(one, report)
     weight = (f"{one.severity:6} ", WEIGHT[one.severity]) if one.open else (" " * 7, "")
     yield Text.assemble(weight, (one.what, "bold"), (f"  {one.id} · {one.kind} · {under}", "quiet"))
     yield Padding(Prose(one.why), (0, 0, 0, 7))

@@ -13,7 +13,7 @@ MOST = 8
 
 def drift_markdown(report: Report) -> str:
     said = headline(report)
-    lines = [f"### {said}: {together(report.environments)}", "", sentence(report), ""]
+    lines = [f"### {said}: {together(report.environments)}", "", text(sentence(report)), ""]
     lines += [*matrix(report), ""]
     open = sorted(report.open, key=lambda one: bool(report.since) and not one.new)
     for one in open[:MOST]:
@@ -59,7 +59,7 @@ def folded(report: Report) -> Iterator[str]:
 
 
 def finding(one: Finding, report: Report) -> Iterator[str]:
-    _, under = state_of(one, report.at)
+    _, under = state_of(one, report)
     yield f"**{text(one.what)}** `{one.id}` {one.severity}, {one.kind}, {under}"
     yield f"<br>{text(one.why)}"
     for each in one.differences[:MOST]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from html import escape
 
+from controller.drift.blocking import stopped
 from controller.drift.finding import SAYS, Difference, Finding, Kind, Report, Severity, State
 from controller.drift.saying import (
     GROUPS,
@@ -55,8 +56,9 @@ def drift_page(report: Report, code: int) -> str:
 def head(report: Report, code: int) -> str:
     said = headline(report)
     when = f"{words.day(report.at)} · took {report.took:.1f} s · exit code {code}"
+    barred = "".join(badge("harm", f"✗ {one.target} is not promoted to") for one in stopped(report))
     return (
-        f'<section class="card"><div class="top">{badge(KINDS.get(said.tone, said.tone), str(said))}'
+        f'<section class="card"><div class="top">{badge(KINDS.get(said.tone, said.tone), str(said))}{barred}'
         f'<h1>{escape(together(report.environments))}</h1><span class="right soft num">{when}</span></div>'
         f'<p class="why">{escape(sentence(report))}</p><div class="top trend soft small num">{sparkline(report.trend)}'
         f"<span>{escape(covered(report))}</span></div></section>"
@@ -128,7 +130,7 @@ def findings(report: Report) -> str:
 
 def finding(one: Finding, report: Report, *, open: bool) -> str:
     tone, sign = STATES[one.state]
-    state, under = state_of(one, report.at)
+    state, under = state_of(one, report)
     weight = badge(WEIGHTS[one.severity], one.severity) if one.open else ""
     about = f"{one.id} · {one.kind} · {one.about}"
     columns = "".join(value(one, name, report) for name in report.environments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from controller.drift.blocking import stopped
 from controller.drift.finding import Difference, Finding, Report
 from controller.drift.saying import sentence
 from controller.faces.records import utc
@@ -21,6 +22,10 @@ def report_json(report: Report) -> dict[str, Any]:
         "sentence": sentence(report),
         "since": report.since or None,
         "open": len(report.open),
+        "blocked": [
+            {"source": one.source, "target": one.target, "findings": [each.id for each in one.by]}
+            for one in stopped(report)
+        ],
         "looked": [{"kind": kind, "environment": name} for kind, name in sorted(report.looked)],
         "coverage": {
             name: {"declared": one.declared, "live": one.live, "managed": one.managed, "calls": one.calls}

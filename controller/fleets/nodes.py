@@ -38,7 +38,8 @@ class NodeFleet:
 
     def act(self, action: Action, generation: int) -> NodeView | None:
         if isinstance(action, Stage):
-            return self._stage(action)
+            self._stage(action.node, action.digest)
+            return None
         return self._command(action.node, *ARGUMENTS[type(action)](action), "--generation", str(generation))
 
     def status(self, node: str) -> NodeView:
@@ -61,20 +62,22 @@ class NodeFleet:
         with answers.reading("the inspection", node):
             return dict(answer["inspected"])
 
-    def _stage(self, action: Stage) -> NodeView | None:
-        """The manifest first; then only the blobs that the node lacks."""
-        missing = self._brought(action, ())
-        if missing and self._brought(action, missing):
-            said = "it still misses blobs that it was given"
-            raise Refused(f"staging on {action.node}", said, "Look at its disk.")
-        return None
+    def mend(self, node: str, digest: str) -> tuple[str, ...]:
+        """Have a release laid down again; which files lay otherwise. Raises Unreachable, Refused."""
+        answer = self._stage(node, digest, "--anew")
+        with answers.reading("what was mended", node):
+            return tuple(str(name) for name in answer.get("mended", ()))
 
-    def _brought(self, action: Stage, blobs: tuple[str, ...]) -> tuple[str, ...]:
-        """What the node still lacks of a release, once it was given these blobs."""
-        bundle = self._bundles.bundle(action.digest, blobs)
-        answer = self._run(action.node, ("stage", action.digest), bundle, STAGE_SECONDS)
-        with answers.reading("what is staged", action.node):
-            return () if answer["staged"] else tuple(str(blob) for blob in answer["missing"])
+    def _stage(self, node: str, digest: str, *how: str) -> Mapping[str, Any]:
+        """The manifest first; then only the blobs that the node lacks."""
+        blobs: tuple[str, ...] = ()
+        for _ in range(2):
+            answer = self._run(node, ("stage", digest, *how), self._bundles.bundle(digest, blobs), STAGE_SECONDS)
+            with answers.reading("what is staged", node):
+                if answer["staged"]:
+                    return answer
+                blobs = tuple(str(blob) for blob in answer["missing"])
+        raise Refused(f"staging on {node}", "it still misses blobs that it was given", "Look at its disk.")
 
     def _command(self, node: str, *argv: str) -> NodeView:
         answer = self._run(node, argv, None, COMMAND_SECONDS)

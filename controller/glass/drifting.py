@@ -58,6 +58,8 @@ def look(wanted: Wanted) -> Report:
         coverage=coverage,
         settings=sum(part.tried for part in parts),
         roads={app: road for part in parts for app, road in part.roads.items()},
+        pairs=wanted.pairs,
+        promoted={name: when for part in parts for name, when in part.promoted.items()},
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from controller import assemble
 from controller.drift import alignment, machines, roads, running, stores, traffic
+from controller.drift.blocking import last_promotion
 from controller.drift.finding import Cause, Coverage, Finding, Kind, Part, counted, unseen
 from controller.drift.machines import Machine
 from controller.drift.running import Silent
@@ -101,7 +102,8 @@ def ledgers(wanted: Wanted, site: Site) -> Iterator[Part]:
             looked |= {(Kind.TRAFFIC, left), (Kind.TRAFFIC, right)}
     apps = {app for way in ways.values() for app in way} if Kind.HISTORY in wanted.kinds else ()
     together = {app: {name: way.get(app, ()) for name, way in ways.items()} for app in sorted(apps)}
-    yield Part(tuple(found), frozenset(looked), roads=together)
+    promoted = {name: when for name, rows in past.items() if (when := last_promotion(rows)) is not None}
+    yield Part(tuple(found), frozenset(looked), roads=together, promoted=promoted)
 
 
 def synthetic(wanted: Wanted, left: str, right: str) -> dict[str, Cause]:
@@ -157,7 +159,8 @@ def stored(wanted: Wanted, site: Site) -> Iterator[Part]:
             uri = site.outputs(name).mongo_uri
             asked = MongoStores(uri)
             found[name] = (asked.store(databases(wanted.folder_of(name), name)), printable(uri))
-            yield Part(looked=frozenset({(Kind.DATA, name)}), coverage={name: Coverage(calls=asked.calls)})
+            blind = tuple(stores.unread(name, found[name][0]))
+            yield Part(blind, frozenset({(Kind.DATA, name)}), {name: Coverage(calls=asked.calls)})
         except (BadOutputs, BadSite, Trouble, ImportError) as no:
             yield Part((unseen(Kind.DATA, (name,), str(no)),))
     for left, right in pairs_of(wanted):

@@ -31,7 +31,7 @@ def stage(root: str, given: Json) -> Json:
 
     os.nice(5)  # copying bits must not take the processor from what serves
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT["io"]))  # what came so far is removed on the way out
-    return store.stage(Node(root), given["digest"], sys.stdin.buffer)
+    return store.stage(Node(root), given["digest"], sys.stdin.buffer, given["anew"])
 
 
 def adopt(root: str, given: Json) -> Json:

@@ -6,20 +6,20 @@ asked to mend: then what somebody changed in the release is put back from its bl
 
 from __future__ import annotations
 
+import base64
 import contextlib
-import hashlib
+import csv
 import platform
 import re
 import sys
-import tarfile
 import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-from .disk import write_whole
-from .errors import Json, Refused
+from .errors import Json
 from .manifest import blobs_of
+from .mending import differing, put_back, sha256
 from .node import Node
 from .promises import wanted
 
@@ -32,7 +32,7 @@ def inspect(node: Node, mend: bool = False) -> Json:
     """The machine, the balancer's configuration, and what is on disk of the release that should run."""
     state = node.load_states().get(node.app)
     digest = wanted(state) if state else None
-    mended = put_back(node, digest) if digest and mend else []
+    mended = put_back(*tree(node, digest)) if digest and mend else []
     return {
         "inspected": {
             "mended": mended,
@@ -66,38 +66,21 @@ def lines(path: Path) -> list[str]:
     return []
 
 
-def sha256(path: Path) -> str:
-    with contextlib.suppress(OSError):
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    return ""
+def tree(node: Node, digest: str) -> tuple[Path, Path]:
+    """A release's own files: their blob, and where they lie."""
+    return node.store / "blobs" / blobs_of(node.manifest(digest))["tree"][0], node.release(digest) / "tree"
 
 
 def on_disk(node: Node, digest: str) -> Json:
-    """The versions of a release's libraries, and the files that are not as its blob has them."""
+    """The versions of a release's libraries, and the files that are not as its blob, or their record, has them."""
     blobs = blobs_of(node.manifest(digest))
-    changed = sorted(set(differing(node.store / "blobs" / blobs["tree"][0], node.release(digest) / "tree")))
+    changed = differing(*tree(node, digest))
     libraries = {}
     if "dependencies" in blobs:
-        libraries = dict(versions(node.store / "dependencies" / blobs["dependencies"][0]))
+        folder = node.store / "dependencies" / blobs["dependencies"][0]
+        libraries = dict(versions(folder))
+        changed += unrecorded(folder)
     return {"changed": changed[:MOST], "changed_in_all": len(changed), "libraries": libraries}
-
-
-def put_back(node: Node, digest: str) -> list[str]:
-    """Every changed file of a release as its blob has it; what the blob has not is removed."""
-    hex_digest = blobs_of(node.manifest(digest))["tree"][0]
-    blob, tree = node.store / "blobs" / hex_digest, node.release(digest) / "tree"
-    if sha256(blob) != hex_digest:
-        raise Refused("wrong digest", f"The blob {hex_digest[:12]} is damaged too: stage a release anew instead.")
-    changed = sorted(set(differing(blob, tree)))
-    with tarfile.open(blob, mode="r:") as tar:
-        known = {member.name: member for member in tar}
-        for name in changed:
-            if name in known:
-                (tree / name).parent.mkdir(parents=True, exist_ok=True)
-                write_whole(tree / name, content(tar, known[name]), known[name].mode)
-            else:
-                (tree / name).unlink()
-    return changed
 
 
 def versions(folder: Path) -> Iterator[tuple[str, str]]:
@@ -106,20 +89,17 @@ def versions(folder: Path) -> Iterator[tuple[str, str]]:
             yield found["name"].lower().replace("_", "-"), found["version"]
 
 
-def differing(blob: Path, tree: Path) -> Iterator[str]:
-    """Each file of a tree that its blob has not, or has otherwise. Byte code is made here and is in no blob."""
-    known = set()
-    with tarfile.open(blob, mode="r:") as tar:
-        for member in tar:
-            known.add(member.name)
-            if member.isfile() and sha256(tree / member.name) != hashlib.sha256(content(tar, member)).hexdigest():
-                yield member.name
-    for path in tree.rglob("*"):
-        name = str(path.relative_to(tree))
-        if path.is_file() and name not in known and "__pycache__" not in path.parts:
-            yield name
+def unrecorded(folder: Path) -> list[str]:
+    """The files of libraries that are not as what installed them wrote down; their blob is not kept."""
+    found = set()
+    for record in folder.glob("*.dist-info/RECORD"):
+        for name, said, *_ in (row for row in csv.reader(lines(record)) if len(row) > 1):
+            inside = not name.startswith(("..", "bin/", "/"))  # programs are left out of a release
+            if inside and said.startswith("sha256=") and sha256(folder / name) != hex_of(said[7:]):
+                found.add(name)
+    return sorted(found)
 
 
-def content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    file = tar.extractfile(member)
-    return file.read() if file else b""
+def hex_of(said: str) -> str:
+    """A digest as wheels write it: base64 of another alphabet, without its padding."""
+    return base64.urlsafe_b64decode(said + "=" * (-len(said) % 4)).hex()

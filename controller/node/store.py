@@ -1,6 +1,7 @@
 """The releases on a node's disk: taken from a tar whole or not at all, and removed when nobody can need them.
 
-How a blob is unpacked stands in ``unpack``; whether a manifest may be believed in ``manifest``.
+How a blob is unpacked stands in ``unpack``, how it is laid down again in ``mending``, whether a manifest may be
+believed in ``manifest``.
 """
 
 from __future__ import annotations
@@ -16,14 +17,18 @@ from typing import IO
 from .disk import lock, remove, sync_directory
 from .errors import Failed, Json, Refused
 from .manifest import blobs_of, check_manifest
+from .mending import put_back, sha256
 from .node import Node
 from .unpack import unpack_dependencies, unpack_release
 
 TAKES_NO_MORE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
-def stage(node: Node, digest: str, stream: IO[bytes]) -> Json:
-    """Take a release from a tar; leave it whole and verified in the store, or leave the store as it was."""
+def stage(node: Node, digest: str, stream: IO[bytes], anew: bool = False) -> Json:
+    """Take a release from a tar; leave it whole and verified in the store, or leave the store as it was.
+
+    ``anew``: one that is here is compared with its blobs, and what lies otherwise is put back.
+    """
     brought: list[Path] = []
     with lock(node.store / ".lock", "Another stage or gc is at work.", wait=True):
         try:
@@ -31,7 +36,7 @@ def stage(node: Node, digest: str, stream: IO[bytes]) -> Json:
                 (node.store / part).mkdir(parents=True, exist_ok=True)
                 for leftover in (node.store / part).glob(".*.tmp"):  # of a stage that was killed
                     remove(leftover)
-            return _stage(node, digest, stream, brought)
+            return _stage(node, digest, stream, brought, anew)
         except BaseException as problem:
             for path in brought:
                 remove(path)
@@ -45,7 +50,7 @@ def stage(node: Node, digest: str, stream: IO[bytes]) -> Json:
             raise
 
 
-def _stage(node: Node, digest: str, stream: IO[bytes], brought: list[Path]) -> Json:
+def _stage(node: Node, digest: str, stream: IO[bytes], brought: list[Path], anew: bool) -> Json:
     with tarfile.open(fileobj=stream, mode="r|") as tar:
         first = tar.next()
         content = tar.extractfile(first) if first and first.name == "manifest.json" and first.isreg() else None
@@ -54,7 +59,8 @@ def _stage(node: Node, digest: str, stream: IO[bytes], brought: list[Path]) -> J
         manifest = _parsed(content.read())
         check_manifest(manifest, digest, node)
         place, blobs = node.release(digest), blobs_of(manifest)
-        if (place / "manifest.json").exists():
+        here = (place / "manifest.json").exists()
+        if here and not anew:
             os.utime(place / "manifest.json")  # asked for again: gc counts it among the newest
             _swallow(stream)
             return {"staged": True}
@@ -65,11 +71,13 @@ def _stage(node: Node, digest: str, stream: IO[bytes], brought: list[Path]) -> J
             if name not in named or not member.isreg() or not member.name.startswith("blobs/"):
                 raise Refused("bad tar", f"The tar holds {member.name}, which the manifest does not name.")
             content = tar.extractfile(member)
-            if content is not None and not (node.store / "blobs" / name).exists():
+            if content is not None and not _blob_is_there(node, name, here):
                 _take_blob(node.store / "blobs" / name, named[name], content, brought)
-    missing = [hex_digest for name, (hex_digest, _) in blobs.items() if not _have(node, name, hex_digest)]
+    missing = [hex_digest for name, (hex_digest, _) in blobs.items() if not _have(node, name, hex_digest, here)]
     if missing:
         return {"staged": False, "missing": missing}
+    if here:
+        return {"staged": True, "mended": _mend(node, digest, blobs)}
     if "dependencies" in blobs:
         unpack_dependencies(node, blobs["dependencies"][0], brought)
     unpack_release(node, manifest, blobs["tree"][0])
@@ -91,9 +99,25 @@ def _swallow(stream: IO[bytes]) -> None:
         pass
 
 
-def _have(node: Node, name: str, hex_digest: str) -> bool:
-    unpacked = name == "dependencies" and (node.store / "dependencies" / hex_digest).exists()
-    return unpacked or (node.store / "blobs" / hex_digest).exists()
+def _mend(node: Node, digest: str, blobs: dict[str, tuple[str, int]]) -> list[str]:
+    """Lay a release that is here down again: the files that were not as its blobs have them."""
+    mended = put_back(node.store / "blobs" / blobs["tree"][0], node.release(digest) / "tree")
+    if "dependencies" in blobs:
+        blob = node.store / "blobs" / blobs["dependencies"][0]
+        mended += put_back(blob, node.store / "dependencies" / blob.name)
+        blob.unlink()  # as after unpacking: its directory is what is kept
+    return mended
+
+
+def _have(node: Node, name: str, hex_digest: str, anew: bool) -> bool:
+    """``anew``: what was unpacked is what is doubted, so its blob is wanted."""
+    unpacked = name == "dependencies" and not anew and (node.store / "dependencies" / hex_digest).exists()
+    return unpacked or _blob_is_there(node, hex_digest, anew)
+
+
+def _blob_is_there(node: Node, hex_digest: str, anew: bool) -> bool:
+    blob = node.store / "blobs" / hex_digest
+    return sha256(blob) == hex_digest if anew else blob.exists()
 
 
 def _check_space(node: Node, blobs: dict[str, tuple[str, int]]) -> None:

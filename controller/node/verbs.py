@@ -83,7 +83,10 @@ ORDERS: dict[str, tuple[str, tuple[Argument, ...]]] = {
 }  # fmt: skip
 """The verbs that ask serve; what they are given is what serve is told."""
 VERBS = ORDERS | {
-    "stage": ("take a release from a tar on stdin", (Argument("digest", digest),)),
+    "stage": ("take a release from a tar on stdin", (
+        Argument("digest", digest),
+        Argument("--anew", None, "one that is here is laid down again: what lies otherwise is put back", default=False),
+    )),
     "adopt": ("a new node: what is promoted becomes last good, before it runs", (
         Argument("digest", digest), Argument("--previous", digest_or_none, "the release before it, or none"),
     )),

@@ -58,6 +58,13 @@ class AtlasProject:
 
     def look(self, environment: str) -> Account:
         """Everything that Atlas has of it. Raises Unreachable, Refused."""
+        try:
+            return self._look(environment)
+        except (LookupError, TypeError, AttributeError) as error:
+            said = f"its answer makes no sense ({error!r:.80})"
+            raise Unreachable("asking Atlas", said, f"Look whether it still speaks {VERSION}.") from error
+
+    def _look(self, environment: str) -> Account:
         project = self._get(f"/groups/byName/turnabout-{quote(environment)}")
         if project is None:
             return Account((), frozenset(KINDS), {}, self.calls)
@@ -100,8 +107,11 @@ class AtlasProject:
                 return
             yield from page["results"]
             seen, number = seen + len(page["results"]), number + 1
-            if not page["results"] or seen >= page.get("totalCount", seen):
+            if seen >= (every := page.get("totalCount", seen)):
                 return
+            if not page["results"]:
+                said = f"its list ended after {seen} of {every}"
+                raise Unreachable(f"asking Atlas for {path}", said, "Look again.")
 
     def _get(self, path: str) -> Any:
         if not self._token:

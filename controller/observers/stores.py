@@ -1,7 +1,6 @@
 """What a far store holds: collections, indexes, validators, sampled field shapes, roles; pymongo asks, and only reads.
 
-Every call has a time limit, and every database a bound on what is asked of it. What a user may not read is left out and
-said: roles are then None.
+Every call has a time limit, and every database a bound on what is asked of it. Roles that a user may not read are None.
 """
 
 from __future__ import annotations
@@ -45,7 +44,10 @@ class MongoStores:
 
     def _database(self, database: Any) -> Database:
         self.calls += 1
-        listed = [one for one in database.list_collections() if not one["name"].startswith("system.")][:MOST]
+        listed = [one for one in database.list_collections() if not one["name"].startswith("system.")]
+        if len(listed) > MOST:
+            said = f"{database.name} has {len(listed):,} collections, and at most {MOST} are looked at"
+            raise Refused(f"asking the far store at {printable(self.uri)}", said, "Look whether they belong there.")
         found = {one["name"]: self._collection(database, one) for one in listed if one.get("type") != "view"}
         return Database(database.name, found, self._roles(database))
 

@@ -23,7 +23,7 @@ from controller.drift.finding import Finding
 from tests.bench.result import Line, Part, write
 from tests.drift_suite.changes import CLOUD, FLEET, PROGRAM, STORE, WAIVER, Change, changes
 from tests.drift_suite.clouds import MORE_ZONES, Cloud, grown, looked_at, shipped
-from tests.drift_suite.fleets import Fleet
+from tests.drift_suite.fleets import Fleet, makes
 from tests.drift_suite.rooms import Checkout, Room, Store
 
 ROOMS: Mapping[str, Callable[[ExitStack], Room]] = {
@@ -90,7 +90,9 @@ def share(those: Sequence[bool | None]) -> float:
     return sum(bool(one) for one in those) / max(1, len(those))
 
 
-def summary(outcomes: list[Outcome], untouched: int, took: float, rooms: Mapping[str, Room]) -> Part:
+def summary(
+    outcomes: list[Outcome], untouched: int, took: float, rooms: Mapping[str, Room], unmade: Sequence[str]
+) -> Part:
     part = Part("drift", f"{len(outcomes)} planted changes, each made by another process")
     run = [one for one in outcomes if one.ended is not None]
     printed, brought = (sum(each) for each in ((o.remedied for o in outcomes), (len(o.names) for o in outcomes)))
@@ -117,7 +119,7 @@ def summary(outcomes: list[Outcome], untouched: int, took: float, rooms: Mapping
     part.notes += [f"What is printed cannot be run here: {', '.join(cannot)}."] if cannot else []
     if any(one.engine is None for one in outcomes):
         part.notes.append("SKIPPED: Pulumi's refresh; its engine is not here (make engine).")
-    part.notes.append("SKIPPED: a clock that is wrong; on one machine all nodes have its clock.")
+    part.notes += [f"SKIPPED: {name}; there is no C compiler here (cc)." for name in unmade]
     return part
 
 
@@ -159,6 +161,8 @@ def main() -> int:
     args = asked.parse_args()
     plan = [change for change in changes(args.seed) if change.room in args.only]
     plan = [change for change in plan if not args.named or change.name in args.named]
+    unmade = [change.name for change in plan if not makes(change)]
+    plan = [change for change in plan if makes(change)]
     PLAN.parent.mkdir(exist_ok=True)
     PLAN.write_text(json.dumps({"seed": args.seed, "changes": [asdict(change) for change in plan]}, indent=1))
     began, untouched = time.perf_counter(), 0
@@ -174,7 +178,7 @@ def main() -> int:
                 said = "found" if here[-1].found and not here[-1].false else "WRONG"
                 print(f"{name:8} {change.name:32} {said}", file=sys.stderr, flush=True)
             outcomes += settled(room, here)
-    part = summary(outcomes, untouched, time.perf_counter() - began, rooms)
+    part = summary(outcomes, untouched, time.perf_counter() - began, rooms, unmade)
     print(part.table())
     return 0 if write([part], RESULT, shlex.join(["python", "-m", "tests.drift_suite", *sys.argv[1:]])) else 2
 

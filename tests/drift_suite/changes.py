@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 CLOUD, STORE, FLEET, PROGRAM, WAIVER = "cloud", "store", "fleet", "program", "waiver"
-SKIP = "bring a release past stage"
+SKIP, CLOCK = "bring a release past stage", "set the clock wrong"
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,9 @@ def fleet(chance: random.Random) -> Iterator[Change]:
         ("delete a file", "release prod {} toy files"),
         ("go back by hand", "release prod {} toy digest"),
         ("install an older library", "runtime prod {} library dependable"),
+        ("patch a library", "release prod {} toy files"),
         ("change the balancer", "runtime prod {} balancer"),
+        (CLOCK, "runtime prod {} clock"),
     ):
         node = chance.choice(nodes)
         yield Change(FLEET, name, (expects.format(node),), (node,))

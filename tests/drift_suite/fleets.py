@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,13 +20,20 @@ from controller.glass.drifting import look
 from controller.glass.siting import Wanted
 from controller.model import Phase
 from controller.site import load_site
-from tests.drift_suite.changes import SKIP, Change
+from tests.drift_suite.changes import CLOCK, SKIP, Change
 from tests.drift_suite.rooms import Plain, planted
 from tests.integration import toy
 from tests.integration.small import HERE, TOY, Place, Small, begin, discard, git, wait
 from tests.integration.test_artifacts import wheel
 
 KINDS = (Kind.RELEASE, Kind.RUNTIME, Kind.HISTORY)
+HERE_TOO = ("git push", "turnabout node mend")
+"""What a finding prints that is run here as it stands, beside the node program's own words."""
+
+
+def makes(change: Change) -> bool:
+    """Whether a change can be made on this machine: a wrong clock is compiled."""
+    return change.name != CLOCK or shutil.which("cc") is not None
 
 
 class Fleet(Plain):
@@ -56,6 +64,7 @@ class Fleet(Plain):
             place.start()
             (self.small.root / "both" / place.name).symlink_to(self.small.root / f"state-{place.name}" / place.name)
             self.first(place, place.head())
+        (self.small.root / "both" / "artifacts").symlink_to(self.small.root / "state-prod" / "artifacts")
         second = self.stage.change("Go on", toy.good("second"))
         self.stage.until(second, Phase.PROMOTED, 90)
         git(clone, "push", "--quiet", "origin", f"{second}:prod")
@@ -106,9 +115,10 @@ class Fleet(Plain):
         return [*report.open, *report.unseen]
 
     def run(self, command: str) -> bool:
-        if not command.startswith((sys.executable, str(self.small.root), "git push")):
+        if not command.startswith((sys.executable, str(self.small.root), *HERE_TOO)):
             return False
-        env = {**os.environ, "PYTHONPATH": str(HERE)}
+        path, site = f"{Path(sys.executable).parent}:{os.environ['PATH']}", self.small.root / "both.toml"
+        env = {**os.environ, "PYTHONPATH": str(HERE), "PATH": path, "TURNABOUT_SITE": str(site)}
         done = subprocess.run(
             command, shell=True, cwd=self.prod.clone, env=env, capture_output=True, timeout=60, check=False
         )
@@ -123,8 +133,9 @@ class Fleet(Plain):
             if not path.exists() or path.read_bytes() != content:
                 path.write_bytes(content)
         for name in self.prod.nodes:
+            (self.prod.root(name) / "instead").unlink(missing_ok=True)
             for older in self.prod.root(name).glob("store/dependencies/*/dependable-0.9.dist-info"):
-                older.rename(older.with_name("dependable-1.0.dist-info"))
+                shutil.rmtree(older)
         self.saved = {}
 
     def naive(self) -> str:
@@ -132,6 +143,6 @@ class Fleet(Plain):
 
 
 def kept(root: Path) -> dict[Path, bytes]:
-    """What of a node is put back after a change that no printed command ends: its balancer's configuration."""
-    config = root / "haproxy.cfg"
-    return {config: config.read_bytes()}
+    """What of a node is put back, should nothing that is printed do it: its balancer's configuration, its libraries."""
+    libraries = [path for path in root.glob("store/dependencies/*/**/*") if path.is_file()]
+    return {path: path.read_bytes() for path in (root / "haproxy.cfg", *libraries)}

@@ -12,9 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.drift_suite.changes import CLOUD, FLEET, PROGRAM, PROGRAMS, SKIP, STORE, WAIVER
+from tests.drift_suite.changes import CLOCK, CLOUD, FLEET, PROGRAM, PROGRAMS, SKIP, STORE, WAIVER
 
 EVERYWHERE = {"IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+WRONG_CLOCK, WRONG_BY = Path(__file__).with_name("wrong_clock.c"), 47
+"""What the programs of a node load that has the wrong time, and by how many seconds it is wrong."""
 OTHER = "arn:aws:iam::666666666666:root"
 MINE = [{"Key": "turnabout:environment", "Value": "prod"}]
 
@@ -158,10 +160,21 @@ def in_fleet(name: str, facts: dict[str, Any], node: str) -> None:
             subprocess.run([*argv, "--generation", str(known["generation"])], check=True)
         case "install an older library":
             for folder in root.glob("store/dependencies/*/dependable-1.0.dist-info"):
-                folder.rename(folder.with_name("dependable-0.9.dist-info"))
+                older = folder.rename(folder.with_name("dependable-0.9.dist-info"))
+                record = older / "RECORD"  # as whatever installs the older one writes it
+                record.write_text(record.read_text().replace("dependable-1.0", "dependable-0.9"))
+        case "patch a library":
+            for file in root.glob("store/dependencies/*/dependable/__init__.py"):
+                file.write_text(file.read_text() + "\n# quick fix\n")
         case "change the balancer":
             config = root / "haproxy.cfg"
             config.write_text(config.read_text().replace("    timeout client ", "    timeout client 7s #", 1))
+        case str(clock) if clock == CLOCK:
+            library = root / "wrong_clock.so"
+            made = ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(WRONG_CLOCK), "-ldl"]
+            subprocess.run(made, check=True, capture_output=True)
+            # every command that reaches the node is run there with this clock, as it would be on such a machine
+            (root / "instead").write_text(f"export LD_PRELOAD={library} CLOCK_WRONG_BY={WRONG_BY}\n")
         case _:
             raise LookupError(name)
 

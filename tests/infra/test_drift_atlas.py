@@ -44,6 +44,8 @@ class Listing(AdminApi):
     def __init__(self) -> None:
         super().__init__()
         self.denied, self.busy, self.gone = "", 0, False
+        self.cut, self.renamed = 0, "results"
+        """How many things of each list it keeps to itself; what it calls the things of a page."""
 
     def _get(self, path: str, said: Any) -> tuple[int, Json]:
         path, _, query = path.partition("?")
@@ -61,7 +63,8 @@ class Listing(AdminApi):
             return 200, self.things[path]
         every = [one for key, one in self.things.items() if key.startswith(f"{path}/") and "/backup/" not in key]
         number = int(parse_qs(query).get("pageNum", ["1"])[0])
-        return 200, {"results": every[number - 1 : number], "totalCount": len(every)}
+        shown = every[: len(every) - self.cut]
+        return 200, {self.renamed: shown[number - 1 : number], "totalCount": len(every)}
 
 
 @pytest.fixture
@@ -153,6 +156,18 @@ def test_calls_are_bounded(server: Listing) -> None:
 def test_an_api_that_no_longer_speaks_our_version_says_so(server: Listing) -> None:
     server.gone = True
     with pytest.raises(Refused, match=r"it no longer speaks application/vnd\.atlas\.2025-03-12\+json"):
+        project(server).look("prod")
+
+
+def test_a_list_that_ends_before_its_end_is_not_taken_for_whole(server: Listing) -> None:
+    server.cut = 1
+    with pytest.raises(Unreachable, match=r"/clusters: its list ended after 0 of 1\. Look again\."):
+        project(server).look("prod")
+
+
+def test_an_answer_that_is_spelled_otherwise_is_said_to_make_no_sense(server: Listing) -> None:
+    server.renamed = "items"
+    with pytest.raises(Unreachable, match=r"asking Atlas: its answer makes no sense \(KeyError\('results'\)\)"):
         project(server).look("prod")
 
 

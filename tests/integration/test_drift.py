@@ -16,7 +16,16 @@ from controller.drift import stores
 from controller.model import Phase
 from controller.observers.stores import MongoStores
 from infra.local.ports import Ports
-from infra.local.servers import Server, ServerMissing, find_haproxy, find_mongod, mongo_uri, start_mongod
+from infra.local.servers import (
+    Server,
+    ServerMissing,
+    answers,
+    find_haproxy,
+    find_mongod,
+    mongo_uri,
+    start,
+    start_mongod,
+)
 from tests.integration import toy
 from tests.integration.small import HERE, TOY, Place, Small, begin, discard, turnabout, wait
 
@@ -39,6 +48,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Small]:
         (small.root / "both").mkdir()
         for name in small.places:
             (small.root / "both" / name).symlink_to(small.root / f"state-{name}" / name)
+        (small.root / "both" / "artifacts").symlink_to(small.root / "state-prod" / "artifacts")
         site = 'environments = ["stage", "prod"]\noutputs = "seen"\nstate = "both"\nkeys = "platform/keys"\n'
         (small.root / "both.toml").write_text(site)
         yield small
@@ -65,10 +75,11 @@ def opened(report: dict[str, Any]) -> list[str]:
     return [one["what"] for one in report["findings"] if one["open"]]
 
 
-def run(command: str) -> None:
+def run(command: str, **env: str) -> None:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     subprocess.run(
         command, shell=True, check=True, timeout=60, cwd=HERE, capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(HERE), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        env={**os.environ, "PYTHONPATH": str(HERE), "PATH": path, **env},
     )  # fmt: skip
 
 
@@ -90,9 +101,26 @@ def test_a_file_that_was_patched_on_a_node_is_found_and_put_back_by_the_printed_
     assert (code, opened(report)) == (2, ["1 file of bos-b's release is not as staged"])
     (one,) = [one for one in report["findings"] if one["open"]]
     assert "apps/toy/answer.py" in one["why"]
-    run(one["remedies"][0]["does"])
+    run(one["remedies"][0]["does"], TURNABOUT_SITE=str(small.root / "both.toml"))
     assert patched.read_bytes() == before
     assert drift(small, "release")[0] == 0
+
+
+def test_the_release_of_a_node_is_laid_down_again_by_a_command_of_the_controller(small: Small) -> None:
+    prod = small.places["prod"]
+    release = prod.node("bos-b")["running"].removeprefix("sha256:")
+    patched = prod.root("bos-b") / "store" / "releases" / release / "tree" / "apps" / "toy" / "answer.py"
+    before = patched.read_bytes()
+    patched.write_bytes(before + b"\n# quick fix\n")
+    assert prod.turnabout("node", "mend", "prod/bos-b") == (
+        0,
+        "prod/bos-b: 1 file was put back: apps/toy/answer.py. What was read before is read again at its next start.\n",
+    )
+    assert patched.read_bytes() == before
+    code, said = prod.turnabout("node", "mend", "bos-b", "--json")
+    assert (code, json.loads(said)["mended"]) == (0, [])
+    code, said = prod.turnabout("node", "mend", "bos-x")
+    assert (code, said) == (1, "mending bos-x: prod has no such node. prod has bos-a, bos-b, bos-c.\n")
 
 
 def test_a_changed_balancer_is_found_on_the_node_that_has_it(small: Small) -> None:
@@ -223,6 +251,33 @@ def test_what_somebody_changed_in_a_store_is_found_and_ended_by_the_printed_comm
             for name in ("c360_stage", "c360"):
                 client[name].command("dropAllRolesFromDatabase")
                 client.drop_database(name)
+
+
+def test_roles_that_a_user_may_not_read_are_not_looked_at_and_never_aligned(tmp_path: Path) -> None:
+    from pymongo import MongoClient
+
+    try:
+        argv = [find_mongod(), "--auth", "--dbpath", str(tmp_path), "--bind_ip", "127.0.0.1", "--nounixsocket"]
+    except ServerMissing as missing:
+        pytest.skip(str(missing))
+    port = Ports().take()
+    server = start("mongod", [*argv, "--port", str(port)], tmp_path / "mongod.log")
+    try:
+        wait("mongod answers", lambda: answers(port, "127.0.0.1"))
+        with MongoClient[dict[str, Any]]("127.0.0.1", port) as first:  # nobody is there yet: this one may do anything
+            first.admin.command("createUser", "ann", pwd="secret", roles=["root"])
+        with MongoClient[dict[str, Any]]("127.0.0.1", port, username="ann", password="secret") as client:
+            client["c360"].create_collection("orders")
+            client["c360"].command("createUser", "looks", pwd="secret", roles=["read"])
+        store = MongoStores(f"mongodb://looks:secret@127.0.0.1:{port}/c360").store({"c360": "c360"})
+        assert [*store["c360"].collections] == ["orders"]
+        (one,) = stores.unread("prod", store)
+        assert (one.state, one.what) == ("not looked at", "the roles of prod's databases were not looked at")
+        assert one.why == "Who may do what in c360 may not be read."
+        may = MongoStores(f"mongodb://ann:secret@127.0.0.1:{port}/?authSource=admin").store({"c360": "c360"})
+        assert [*stores.unread("prod", may)] == []
+    finally:
+        server.stop()
 
 
 def test_a_store_that_is_down_is_said_with_its_address_and_without_its_password(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -73,6 +74,44 @@ def test_the_manifest_comes_first_and_names_what_is_missing(cold: Site) -> None:
     assert list((place / "tree/apps/toy/__pycache__").glob("main.*.pyc")), "byte-compiled at stage time"
     # Another release with the same blobs (its config differs) needs its manifest only.
     assert cold.stage(Made("new", extra=1), blobs=False)[1]["staged"] is True
+
+
+def anew(site: Site, made: Made, blobs: bool = True) -> tuple[int, Json]:
+    return site.verb("stage", made.digest, "--anew", stdin=made.tar(blobs))
+
+
+def test_a_release_that_somebody_changed_is_laid_down_again_with_its_libraries(cold: Site) -> None:
+    cold.stage(OLD)
+    store, before = cold.root / "store", files_of(cold)
+    _, libraries_hex = OLD.blobs
+    tree, libraries = store / "releases" / OLD.digest[7:] / "tree", store / "dependencies" / libraries_hex
+    (tree / "apps/toy/name").write_text("another")
+    (libraries / "leaning.py").rename(libraries / "leaning.bak")
+    (libraries / "leaning-0.9.dist-info").mkdir()
+    (libraries / "leaning-0.9.dist-info" / "METADATA").write_text("by hand")
+
+    assert anew(cold, OLD, blobs=False)[1]["missing"] == [libraries_hex]  # of a tree the blob is kept
+    assert sorted(anew(cold, OLD)[1]["mended"]) == [
+        "apps/toy/name", "leaning-0.9.dist-info/METADATA", "leaning.bak", "leaning.py",
+    ]  # fmt: skip
+    assert files_of(cold) == before
+    assert (libraries / "leaning.py").read_text() == "VALUE = 1\n"
+    assert not (libraries / "leaning-0.9.dist-info").exists()
+    assert anew(cold, OLD)[1]["mended"] == []
+
+
+def test_a_blob_that_is_damaged_itself_is_brought_again(cold: Site) -> None:
+    cold.stage(OLD)
+    tree_hex, _ = OLD.blobs
+    (cold.root / "store" / "blobs" / tree_hex).write_bytes(b"not what it was")
+    assert tree_hex in anew(cold, OLD, blobs=False)[1]["missing"]
+    assert anew(cold, OLD)[1] | {"ok": True} == {"ok": True, "error": None, "staged": True, "mended": []}
+    assert hashlib.sha256((cold.root / "store" / "blobs" / tree_hex).read_bytes()).hexdigest() == tree_hex
+
+
+def test_a_release_that_is_not_here_is_staged_anew_as_any_other(cold: Site) -> None:
+    assert anew(cold, OLD)[1] == {"ok": True, "error": None, "staged": True}
+    assert cold.stage(OLD, blobs=False)[1]["staged"] is True
 
 
 def altered(made: Made, **changes: object) -> Made:

@@ -99,7 +99,7 @@ def test_a_node_that_runs_nothing_is_gone_and_cannot_be_waived() -> None:
 def test_a_file_that_was_changed_on_the_node_is_named() -> None:
     (one,) = found(Running(GOOD, GOOD, changed=("apps/mqtt/reads/web.py",), changed_in_all=1))
     assert one.what == "1 file of bos-a's release is not as staged"
-    assert "apps/mqtt/reads/web.py" in one.why and one.remedies[0].does.endswith("inspect --mend")
+    assert "apps/mqtt/reads/web.py" in one.why and one.remedies[0].does == "turnabout node mend prod/bos-a"
 
 
 def test_a_node_that_does_not_answer_is_not_looked_at_and_never_aligned() -> None:
@@ -158,7 +158,8 @@ FETCH = "ssh bos-c 'sudo mv {0} {0}.was && sudo systemctl restart turnabout-node
         ({"python": "3.11.4"}, f'{REPLACE} "its python"'),
         ({"program": "cd" * 32}, FETCH.format("/srv/bos-c/../node.pyz")),
         ({"balancer": ("frontend f", "  bind 10.0.0.6:80")}, FETCH.format("/srv/bos-c/haproxy.cfg")),
-        ({"libraries": {}}, "ssh bos-c ls /srv/bos-c/store/dependencies"),
+        ({"libraries": {}}, "turnabout node mend prod/bos-c"),
+        ({"clock": 47.0}, "ssh bos-c 'sudo chronyc makestep'"),
     ],
 )
 def test_another_machine_ends_what_lies_on_the_machine_and_not_what_lies_on_its_volume(
