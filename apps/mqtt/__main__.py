@@ -77,6 +77,10 @@ def main(argv: list[str]) -> int:
     try:
         with asyncio.Runner(loop_factory=_loop) as runner:
             return runner.run(serve(config, config_file, store))
+    except sqlite3.Error as error:
+        what = f"What is kept beside the store in {config.data} cannot be opened: {error}."
+        print(f"{what} Make room, or restore this node from a copy (python -m apps.mqtt.backup).", file=sys.stderr)
+        return 1
     except OSError as error:
         print(f"A port cannot be opened: {error.strerror or error}.", file=sys.stderr)
         return 1

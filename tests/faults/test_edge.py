@@ -1,20 +1,18 @@
 """Seeded fault runs of one zone of the edge application: what was acknowledged is far, once, and subscribers have it.
 
-Two nodes, a far store, devices that wander, repeat themselves, reboot and send poison, a subscriber that wanders too;
-one fault after the other, drawn by the seed. ``--long`` plays 25 seeds of 8 faults each, else two seeds; and then a cut
-that is longer than what the far store remembers.
+Two nodes with a balancer before each, a far store, devices that wander, repeat themselves, reboot and send poison, half
+of them with certificates, a subscriber that wanders too; one fault after the other, drawn by the seed, every second one
+with ``ack = "peer"``. ``--long`` plays 200 seeds, else a few; and then a cut that is longer than what the far store
+remembers. The faults themselves are in ``edge_zone``.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
-import resource
 import signal
 import sqlite3
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,19 +20,28 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from apps.mqtt.disk.layout import FILE
+from apps.mqtt.disk.progress import FILE
 from apps.mqtt.tests.device import Device
+from apps.mqtt.tests.preloaded import built
 from apps.mqtt.tests.running import Edge, Mongod, replica_set, until
-from apps.mqtt.tests.wandering import Listener, Sender
+from apps.mqtt.tests.wandering import REFUSED_VALUE, Listener, Name, Sender, is_refused_far
 from apps.mqtt.wire.packets import PingReq, encode
+from infra.local.servers import ServerMissing, find_haproxy
+from tests.faults.edge_zone import Around, Zone, running_zone
+from tests.integration.authority import Authority
 
-SEEDS = range(25)
-FAULTS = 8
+SEEDS = range(200)
+FEW = range(4)
+FAULTS = 3
+DEVICES = 4
+ACKS = ("node", "peer")
+REFUSES = {"reading": {"$lt": REFUSED_VALUE}}
+Far = MongoClient[dict[str, Any]]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "seed" in metafunc.fixturenames:
-        metafunc.parametrize("seed", SEEDS if metafunc.config.getoption("--long") else SEEDS[:2])
+        metafunc.parametrize("seed", SEEDS if metafunc.config.getoption("--long") else FEW)
 
 
 @pytest.fixture(scope="module")
@@ -43,123 +50,86 @@ def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
         yield server
 
 
-class Zone:
-    """Two nodes of a zone, and the ways to hurt them. Each way leaves everything running again."""
-
-    def __init__(self, folder: Path, name: str, mongod: Mongod) -> None:
-        self.mongod = mongod
-        self.edges = []
-        for node in ("a", "b"):
-            (folder / node).mkdir()
-            self.edges.append(Edge(folder / node, zone=name, node=node, mongo_uri=mongod.uri))
-        for edge in self.edges:
-            edge.meet(*self.edges)
-            edge.start()
-        self.faults: dict[str, Callable[[Edge], None]] = {
-            "kill ingest": self.kill_ingest,
-            "stop ingest": self.stop_ingest,
-            "end ingest": self.end_ingest,
-            "kill sync": self.kill_sync,
-            "stop sync": self.stop_sync,
-            "kill far": self.kill_far,
-            "stop far": self.stop_far,
-            "disk hangs": self.hang_disk,
-            "disk full": self.fill_disk,
-            "restart both": self.restart_both,
-        }
-
-    def kill_ingest(self, edge: Edge) -> None:
-        edge.kill()
-        edge.start()
-
-    def end_ingest(self, edge: Edge) -> None:
-        assert edge.stop() == 0
-        edge.start()
-
-    def restart_both(self, edge: Edge) -> None:
-        for each in self.edges:
-            each.kill()
-        for each in self.edges:
-            each.start()
-
-    def stop_ingest(self, edge: Edge) -> None:
-        assert edge.process is not None
-        _stop_for_a_while(edge.process.pid)
-
-    def kill_sync(self, edge: Edge) -> None:
-        os.kill(edge.forwarder(), signal.SIGKILL)
-
-    def stop_sync(self, edge: Edge) -> None:
-        _stop_for_a_while(edge.forwarder())
-
-    def kill_far(self, edge: Edge) -> None:
-        self.mongod.stop(signal.SIGKILL)
-        self.mongod.start()
-
-    def stop_far(self, edge: Edge) -> None:
-        _stop_for_a_while(self.mongod.pid)
-
-    def hang_disk(self, edge: Edge) -> None:
-        with closing(sqlite3.connect(edge.data / FILE, isolation_level=None, timeout=20)) as blocker:
-            blocker.execute("BEGIN IMMEDIATE")
-            time.sleep(1)
-            blocker.execute("ROLLBACK")
-
-    def fill_disk(self, edge: Edge) -> None:
-        """No file of the process may grow for a while."""
-        assert edge.process is not None
-        former = resource.prlimit(edge.process.pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
-        time.sleep(1)
-        resource.prlimit(edge.process.pid, resource.RLIMIT_FSIZE, former)
-
-    def close(self) -> None:
-        for edge in self.edges:
-            if not edge.ended():
-                edge.kill()
-
-
-def _stop_for_a_while(pid: int) -> None:
-    os.kill(pid, signal.SIGSTOP)
-    time.sleep(1)
-    os.kill(pid, signal.SIGCONT)
-
-
-def test_nothing_acknowledged_is_lost_or_doubled_whatever_dies(tmp_path: Path, mongod: Mongod, seed: int) -> None:
-    chance = random.Random(seed)
-    zone = Zone(tmp_path, f"F{seed}", mongod)
-    senders = [Sender(zone.edges, f"d{number}", seed * 100 + number) for number in range(4)]
-    listener = Listener(zone.edges, "watch-1")
-    played: list[str] = []
+@pytest.fixture(scope="module")
+def around(mongod: Mongod, tmp_path_factory: pytest.TempPathFactory) -> Around:
     try:
-        listener.start()
-        until(lambda: sum(edge.metrics()["subscriptions"] for edge in zone.edges) >= 1)
-        for sender in senders:
-            sender.start()
-        for _ in range(FAULTS):
-            fault, edge = chance.choice(sorted(zone.faults)), chance.choice(zone.edges)
-            played.append(f"{fault} {edge.document['node']}")
-            before = sum(len(sender.acknowledged) for sender in senders)
-            until(lambda before=before: sum(len(s.acknowledged) for s in senders) > before + 50, 60)  # type: ignore[misc]  # bound now
-            zone.faults[fault](edge)
-        for sender in senders:
-            sender.stop()
-        acknowledged = set().union(*(sender.acknowledged for sender in senders))
-        until(lambda: all(edge.is_ready() and edge.metrics()["backlog"] == 0 for edge in zone.edges), 90)
-        with MongoClient[dict[str, Any]](mongod.uri) as client:
-            rows = client[f"zone_f{seed}"]["readings"].find()
-            far = [(row["device"], row["epoch"], row["seq"]) for row in rows]
-        assert len(far) == len(set(far)), (seed, played)
-        assert acknowledged <= set(far), (seed, played, sorted(acknowledged - set(far))[:5])
-        until(lambda: acknowledged <= set(listener.got), 60)
-        for edge in zone.edges:
-            assert edge.metrics()["dead_letter"] == 0  # metrics() holds both laws
-            assert not edge.events("defect"), (seed, played)
-    except AssertionError as error:
-        raise AssertionError(f"seed {seed}, after {', '.join(played)}: {error}") from error
-    finally:
-        for each in (*senders, listener):
-            each.done.set()
-        zone.close()
+        find_haproxy()
+    except ServerMissing as missing:
+        pytest.skip(str(missing))
+    made = tmp_path_factory.mktemp("around")
+    return Around(mongod, Authority(made / "authority"), built("failing_disk", made), built("wrong_clock", made))
+
+
+def devices(zone: Zone, seed: int) -> list[Sender]:
+    """Every second one has a certificate and comes by the balancers."""
+
+    def device(number: int) -> Sender:
+        name, chance = f"d{number}", seed * 100 + number
+        if number % 2 == 0:
+            return Sender(zone.edges, name, chance)
+        return Sender(zone.edges, name, chance, doors=zone.doors, tls=zone.certificate(name))
+
+    return [device(number) for number in range(DEVICES)]
+
+
+def test_nothing_acknowledged_is_lost_or_doubled_whatever_dies(
+    tmp_path: Path, around: Around, seed: int, record_property: Callable[[str, object], None]
+) -> None:
+    name, played = f"F{seed}", list[str]()
+    with Far(around.mongod.uri) as client, running_zone(tmp_path, name, ACKS[seed % 2], around) as zone:
+        far = client[f"zone_{name.lower()}"].create_collection("readings", validator=REFUSES)
+        senders, listener = devices(zone, seed), Listener(zone.edges, "watch-1")
+        zone.revoked = senders[-1]
+        try:
+            listener.start()
+            until(lambda: sum(edge.metrics()["subscriptions"] for edge in zone.edges) >= 1)
+            play(zone, senders, random.Random(seed), played)
+            acknowledged = set().union(*(sender.acknowledged for sender in senders))
+            until(lambda: all(edge.is_ready() and edge.metrics()["backlog"] == 0 for edge in zone.edges), 90)
+            arrived, aside = [named(row) for row in far.find()], {name for edge in zone.edges for name in refused(edge)}
+            lost, doubled = acknowledged - set(arrived) - aside, len(arrived) - len(set(arrived))
+            counts = {"acknowledged": len(acknowledged), "lost": len(lost), "doubled": doubled, "refused": len(aside)}
+            record_property("edge run", counts | {"faults": len(played)})
+            assert (sorted(lost), doubled) == ([], 0)
+            assert {name for name in aside if not is_refused_far(name)} == aside & set(arrived) == set()
+            until(lambda: acknowledged <= set(listener.got), 60)
+            for edge in zone.edges:
+                assert edge.metrics()["dead_letter"] == len(refused(edge))  # metrics() holds both laws
+                assert not edge.events("defect")
+        except Exception as error:
+            raise AssertionError(f"seed {seed}, after {', '.join(played)}: {error!r}") from error
+        finally:
+            for each in (*senders, listener):
+                each.done.set()
+
+
+def play(zone: Zone, senders: list[Sender], chance: random.Random, played: list[str]) -> None:
+    """Fault after fault, each after messages that were acknowledged since the last."""
+    for sender in senders:
+        sender.start()
+    go_on(senders)
+    for _ in range(FAULTS):
+        fault, edge = chance.choice(sorted(zone.faults)), chance.choice(zone.edges)
+        played.append(f"{fault} {edge.document['node']}")
+        zone.faults[fault](edge)
+        go_on(senders)
+    for sender in senders:
+        sender.stop()
+
+
+def go_on(senders: list[Sender]) -> None:
+    before = sum(len(sender.acknowledged) for sender in senders)
+    until(lambda: sum(len(sender.acknowledged) for sender in senders) > before + 50, 60)
+
+
+def named(said: Mapping[str, Any]) -> Name:
+    return said["device"], said["epoch"], said["seq"]
+
+
+def refused(edge: Edge) -> list[Name]:
+    """What this node has in its dead letters."""
+    with closing(sqlite3.connect(edge.data / FILE)) as db:
+        return [named(json.loads(document)) for (document,) in db.execute("SELECT document FROM dead_letters")]
 
 
 def test_a_cut_that_is_longer_than_the_oplog_is_made_up_for_by_reading_again_from_the_last_rev(
@@ -168,7 +138,7 @@ def test_a_cut_that_is_longer_than_the_oplog_is_made_up_for_by_reading_again_fro
     if not request.config.getoption("--long"):
         pytest.skip("It takes a minute until the far store forgets; --long waits for it.")
     edge = Edge(tmp_path, zone="CUT", mongo_uri=mongod.uri).start()
-    client = MongoClient[dict[str, Any]](mongod.uri)
+    client = Far(mongod.uri)
     try:
         far_forgets(edge, client)
     finally:
@@ -176,7 +146,7 @@ def test_a_cut_that_is_longer_than_the_oplog_is_made_up_for_by_reading_again_fro
         edge.kill()
 
 
-def far_forgets(edge: Edge, client: MongoClient[dict[str, Any]]) -> None:
+def far_forgets(edge: Edge, client: Far) -> None:
     zone, far = edge.zone, client["zone_cut"]
     until(lambda: edge.metrics()["down_following"] == 2)
     mine = device(edge)

@@ -14,7 +14,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -56,7 +56,9 @@ def kept(file: Path) -> set[Name]:
     return {(device, members["epoch"], members["seq"]) for device, members in said}
 
 
-def test_a_broker_with_a_subscriber_loses_what_it_acknowledged(tmp_path: Path) -> None:
+def test_a_broker_with_a_subscriber_loses_what_it_acknowledged(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     broker = shutil.which("mosquitto")
     if broker is None:
         pytest.skip("mosquitto is not here: install Debian's package of that name to see a broker lose messages.")
@@ -82,7 +84,7 @@ def test_a_broker_with_a_subscriber_loses_what_it_acknowledged(tmp_path: Path) -
                 until(lambda: answers(port))
                 wait_until_quiet(file)
     lost = acknowledged - kept(file)
-    print(f"mosquitto with a subscriber that stores lost {len(lost)} of {len(acknowledged)} that it acknowledged")
+    record_property("chain", {"lost": len(lost), "acknowledged": len(acknowledged)})
     assert lost, "a broker that keeps everything would make the comparison worthless"
 
 

@@ -4,7 +4,7 @@
 Readings go up; commands and configuration come down. A direction is a value: what one exchange does, and how to wait
 when there was nothing. What they have in common is here: trying again, waiting longer each time, saying so once.
 The process may be killed at any moment: progress is written only after the other side has answered. It ends itself when
-its parent is gone.
+its parent is gone, and when this node's disk takes nothing: the parent starts it again, where what is on disk ends.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import os
 import random
 import select
 import signal
+import sqlite3
 import sys
 import threading
 import time
@@ -23,6 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from apps.mqtt.config import BadConfig, Config, load
 from apps.mqtt.disk.down_store import KINDS, DownStore
@@ -100,9 +102,16 @@ def directions(config: Config) -> tuple[Direction, ...]:
 def in_background(direction: Direction) -> None:
     try:
         keep_going(direction)
+    except (sqlite3.Error, OSError) as error:
+        disk_fails(direction.name, error)
     except BaseException as error:
         log("defect", direction=direction.name, why=repr(error))
         os._exit(1)  # the parent starts all of it again
+
+
+def disk_fails(direction: str, error: Exception) -> NoReturn:
+    log("sync_cannot_write", direction=direction, why=f"this node's disk: {error}; it begins again at what is there")
+    os._exit(1)
 
 
 def tell_parent() -> None:
@@ -154,10 +163,13 @@ def main(argv: list[str]) -> int:
     except BadConfig as error:
         print(error, file=sys.stderr)
         return 2
-    up, *others = directions(config)
-    for other in others:
-        threading.Thread(target=in_background, args=(other,), name=other.name, daemon=True).start()
-    keep_going(up)
+    try:
+        up, *others = directions(config)
+        for other in others:
+            threading.Thread(target=in_background, args=(other,), name=other.name, daemon=True).start()
+        keep_going(up)
+    except (sqlite3.Error, OSError) as error:
+        disk_fails("up", error)
     return 0
 
 

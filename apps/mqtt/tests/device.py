@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 
 from apps.mqtt.tests.running import until
@@ -20,11 +21,14 @@ class Device:
     def __init__(
         self, port: int, name: str = "d1", *, zone: str = "BOS", keep_alive: int = 0, connect: bool = True,
         clean: bool = True, will: Will | None = None, version: int = V4, properties: Properties = NONE,
+        tls: ssl.SSLContext | None = None,
     ) -> None:  # fmt: skip
         self.topic = f"f/{zone}/{name}/t"
         self.version = version
         self._early: list[tuple[int, bytes]] = []
         self.peer = socket.create_connection(("127.0.0.1", port), 20)
+        if tls is not None:
+            self.peer = tls.wrap_socket(self.peer, server_hostname="localhost")
         if connect:
             said = Connect(name, keep_alive, clean, will, version=version, properties=properties)
             self.send(encode(said))

@@ -57,12 +57,14 @@ class Edge:
         zone: str = "BOS",
         node: str = "bos-a",
         mongo_uri: str = NOWHERE,
+        port: Callable[[], int] | None = None,
         **settings: int | str,
     ) -> None:
         self.directory = directory
         self.root = ROOT  # of the release that runs; a former one's, where a test goes back to it
         self.zone = zone
-        self.mqtt, self.http = free_port(), free_port()
+        self.environment: dict[str, str] = {}  # beside the tests' own, from its next start on
+        self.mqtt, self.http = (port or free_port)(), (port or free_port)()
         self.config = directory / "config.json"
         self.log = directory / "log"
         self.data = directory / "data"
@@ -83,8 +85,9 @@ class Edge:
     def spawn(self, *prefix: str) -> subprocess.Popen[bytes]:
         self.config.write_text(json.dumps(self.document))
         argv = [*prefix, sys.executable, "-m", "apps.mqtt", "--config", str(self.config)]
+        told = {**os.environ, "PYTHONPATH": str(self.root), **self.environment}
         with self.log.open("ab") as log:
-            return subprocess.Popen(argv, cwd=self.root, env={**os.environ, "PYTHONPATH": str(self.root)}, stderr=log)
+            return subprocess.Popen(argv, cwd=self.root, env=told, stderr=log)
 
     def start(self, *prefix: str) -> Edge:
         self.process = self.spawn(*prefix)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,14 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
+from apps.mqtt.disk import copy_store
 from apps.mqtt.disk.copy_store import FILE, CopyStore
+from apps.mqtt.peers import Peer
 from apps.mqtt.tests.device import Crowd, Device, numbered
-from apps.mqtt.tests.running import Edge, Mongod, until
+from apps.mqtt.tests.running import Edge, Mongod, free_port, until
 from apps.mqtt.wire.packets import Publish, encode, puback
+from apps.mqtt.zone import keeping
+from apps.mqtt.zone.keeping import Keeper
 
 Name = tuple[str, int, int]
 
@@ -128,6 +134,30 @@ def test_and_without_copies_it_would_not(new_edge: Callable[..., Edge]) -> None:
     acknowledged = crowd.stop()
     shutil.rmtree(first.data)
     assert acknowledged - copies(second) == acknowledged
+
+
+def test_a_disk_that_takes_nothing_here_delays_what_is_done_for_a_silent_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "SILENT_SECONDS", 0.0)
+    monkeypatch.setattr(copy_store, "BUSY_SECONDS", 0.05)
+
+    async def watch(store: CopyStore, disk: sqlite3.Connection, thread: ThreadPoolExecutor) -> None:
+        keeper = Keeper("a", Peer("b", "127.0.0.1", free_port(), ""), store, thread, retention_days=30)
+        disk.execute("BEGIN IMMEDIATE")
+        keeping_on = asyncio.create_task(keeper.keep_for_ever())
+        await asyncio.sleep(0.5)  # several tries
+        assert not keeping_on.done()
+        disk.execute("ROLLBACK")
+        async with asyncio.timeout(10):
+            while disk.execute("SELECT silent FROM stands").fetchone() == (0,):
+                await asyncio.sleep(0.02)
+        keeping_on.cancel()
+
+    with closing(CopyStore(tmp_path)) as store, closing(sqlite3.connect(tmp_path / FILE, isolation_level=None)) as disk:
+        store.keep("b", {"life": 1, "volume": 5, "upto": 0, "rows": [], "far": 0}, 0)
+        with ThreadPoolExecutor(1) as thread:
+            asyncio.run(watch(store, disk, thread))
 
 
 def test_a_copy_goes_once_its_node_says_that_it_is_far(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -173,6 +174,18 @@ def test_kill_9_loses_no_command_and_doubles_none(edge: Edge, far: Far, zone: st
     got = heard(back, 300)
     assert sorted(got) == list(range(1, 301))
     assert nothing_comes(back)
+
+
+def test_a_command_for_which_the_disk_has_no_room_comes_once_there_is_some(edge: Edge, far: Far, zone: str) -> None:
+    mine = device(edge)
+    far["commands"].insert_one(command(zone, 1))
+    assert heard(mine, 1) == [1]
+    resource.prlimit(edge.forwarder(), resource.RLIMIT_FSIZE, (4096, 4096))  # the next sync process is free of it
+    far["commands"].insert_many([command(zone, 2), command(zone, 3)])
+    assert heard(mine, 2) == [2, 3]
+    assert nothing_comes(mine)
+    assert edge.events("sync_cannot_write")
+    assert not edge.events("defect")
 
 
 def test_the_place_is_kept_fresh_while_nothing_happens(edge: Edge, far: Far, zone: str) -> None:

@@ -188,6 +188,15 @@ def test_a_second_process_on_the_same_directory_is_refused(edge: Edge) -> None:
     assert edge.is_ready()
 
 
+def test_a_file_beside_the_store_that_is_no_database_stops_the_start_with_a_sentence(edge: Edge) -> None:
+    assert edge.stop() == 0
+    (edge.data / "sessions.db").write_bytes(b"no database" * 500)
+    assert edge.spawn().wait(20) == 1
+    said = edge.log.read_text()
+    assert f"What is kept beside the store in {edge.data} cannot be opened: file is not a database. Make" in said
+    assert "Traceback" not in said
+
+
 def test_kill_9_takes_the_forwarder_along_even_a_stopped_one(edge: Edge) -> None:
     child = edge.forwarder()
     until((edge.data / "forward.db").exists)  # it is at work

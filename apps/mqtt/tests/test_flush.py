@@ -6,8 +6,6 @@ tests does the same, and keeps what really reached it beside each file: a power 
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,29 +13,15 @@ import pytest
 
 from apps.mqtt.disk.layout import FILE
 from apps.mqtt.tests.device import Device, numbered
+from apps.mqtt.tests.preloaded import FailingDisk, built
 from apps.mqtt.tests.running import Edge, until
 from apps.mqtt.wire.packets import puback
 
-SOURCE = Path(__file__).with_name("failing_disk.c")
 
-
-class FailingDisk:
-    def __init__(self, edge: Edge, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._edge, self._fail = edge, folder / "fail"
-        compiler = shutil.which("cc")
-        if compiler is None:
-            pytest.skip("There is no C compiler here (cc), so no disk can be made to fail.")
-        library = folder / "failing_disk.so"
-        argv = [compiler, "-shared", "-fPIC", "-O1", "-o", str(library), str(SOURCE), "-ldl", "-pthread"]
-        subprocess.run(argv, check=True, capture_output=True)
-        monkeypatch.setenv("LD_PRELOAD", str(library))
-        monkeypatch.setenv("FAIL_FLUSHES", str(self._fail))
-
-    def fails(self) -> None:
-        self._fail.touch()
-
-    def works(self) -> None:
-        self._fail.unlink()
+class Disk(FailingDisk):
+    def __init__(self, library: Path, folder: Path, edge: Edge) -> None:
+        super().__init__(library, folder, edge)
+        self._edge = edge
 
     def power_cut(self) -> None:
         """The process is gone, and of the files there is what reached the disk."""
@@ -53,8 +37,11 @@ def edge(new_edge: Callable[..., Edge]) -> Edge:
 
 
 @pytest.fixture
-def disk(edge: Edge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FailingDisk:
-    disk = FailingDisk(edge, tmp_path, monkeypatch)
+def disk(edge: Edge, tmp_path: Path) -> Disk:
+    library = built("failing_disk", tmp_path)
+    if library is None:
+        pytest.skip("There is no C compiler here (cc), so no disk can be made to fail.")
+    disk = Disk(library, tmp_path, edge)
     edge.start()
     return disk
 
@@ -70,15 +57,13 @@ def stored(edge: Edge) -> list[int]:
     return [row["seq"] for row in edge.readings()]
 
 
-def test_what_was_acknowledged_is_on_the_disk(edge: Edge, disk: FailingDisk) -> None:
+def test_what_was_acknowledged_is_on_the_disk(edge: Edge, disk: Disk) -> None:
     assert sent(edge, 1, 2, 3).receive(12) == puback(1) + puback(2) + puback(3)
     disk.power_cut()
     assert stored(edge.start()) == [1, 2, 3]
 
 
-def test_a_failed_flush_acknowledges_nothing_and_the_next_try_writes_all_of_it_again(
-    edge: Edge, disk: FailingDisk
-) -> None:
+def test_a_failed_flush_acknowledges_nothing_and_the_next_try_writes_all_of_it_again(edge: Edge, disk: Disk) -> None:
     assert sent(edge, 1).receive(4) == puback(1)
     disk.fails()
     device = sent(edge, 2, 3)
@@ -91,9 +76,7 @@ def test_a_failed_flush_acknowledges_nothing_and_the_next_try_writes_all_of_it_a
     assert stored(edge.start()) == [1, 2, 3]
 
 
-def test_what_a_failed_flush_left_behind_is_not_taken_for_safe_by_the_next_process(
-    edge: Edge, disk: FailingDisk
-) -> None:
+def test_what_a_failed_flush_left_behind_is_not_taken_for_safe_by_the_next_process(edge: Edge, disk: Disk) -> None:
     assert sent(edge, 1).receive(4) == puback(1)
     disk.fails()
     sent(edge, 2)
@@ -108,7 +91,7 @@ def test_what_a_failed_flush_left_behind_is_not_taken_for_safe_by_the_next_proce
     assert stored(edge.start()) == [1, 2]
 
 
-def test_a_disk_that_still_fails_lets_no_process_start(edge: Edge, disk: FailingDisk) -> None:
+def test_a_disk_that_still_fails_lets_no_process_start(edge: Edge, disk: Disk) -> None:
     assert sent(edge, 1).receive(4) == puback(1)
     edge.kill()
     disk.fails()

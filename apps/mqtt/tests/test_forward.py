@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -119,6 +120,21 @@ def test_an_absent_far_store_stops_nothing_and_is_caught_up_with(
     assert set(arrived) == acknowledged | {("d1", 0, 0)}
     assert edge.events("far_unreachable")
     assert edge.events("far_reached")
+
+
+def test_a_disk_without_room_ends_the_sync_process_with_a_sentence_and_the_next_one_goes_on(
+    new_edge: Callable[..., Edge], mongod: Mongod, zone: str, database: Database[dict[str, Any]]
+) -> None:
+    edge = new_edge(zone=zone, mongo_uri=mongod.uri).start()
+    publish(edge, numbered(0))
+    until(lambda: all_is_far(edge))
+    resource.prlimit(edge.forwarder(), resource.RLIMIT_FSIZE, (4096, 4096))  # of each of its files
+    publish(edge, *(numbered(seq) for seq in range(1, 50)))
+    until(lambda: all_is_far(edge))
+    line, *_ = edge.events("sync_cannot_write")
+    assert (line["direction"], line["why"][:18]) == ("up", "this node's disk: ")
+    assert len(edge.events("forwarder_ended")) == 1
+    assert sorted(names(database)) == [("d1", 0, seq) for seq in range(50)]
 
 
 def test_what_was_sent_before_is_recognised(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import ssl
 import threading
 import time
 from collections.abc import Sequence
@@ -14,14 +15,23 @@ from apps.mqtt.tests.running import Edge
 from apps.mqtt.wire.packets import Publish, encode
 
 Name = tuple[str, int, int]  # device, epoch, seq
+REFUSED_VALUE = 1e9  # a reading as good as any here, which the far store of a test may refuse
+
+
+def is_refused_far(name: Name) -> bool:
+    return name[2] % 97 == 96
 
 
 class Wanderer(threading.Thread):
-    """Connects, works until something breaks, tries the next node."""
+    """Connects, works until something breaks, tries the next door: a node of its zone, unless told of other ports."""
 
-    def __init__(self, edges: Sequence[Edge], name: str) -> None:
+    def __init__(
+        self, edges: Sequence[Edge], name: str, *, doors: Sequence[int] = (), tls: ssl.SSLContext | None = None
+    ) -> None:
         super().__init__(daemon=True)
-        self._edges, self.client = edges, name
+        self._zone, self.client, self._tls = edges[0].zone, name, tls
+        self._doors = doors or [edge.mqtt for edge in edges]
+        self.refusals = 0
         self.done = threading.Event()
 
     def run(self) -> None:
@@ -29,14 +39,15 @@ class Wanderer(threading.Thread):
         while not self.done.is_set():
             turn += 1
             try:
-                edge = self._edges[turn % len(self._edges)]
-                device = Device(edge.mqtt, self.client, zone=edge.zone, clean=False)
+                door = self._doors[turn % len(self._doors)]
+                device = Device(door, self.client, zone=self._zone, clean=False, tls=self._tls)
             except OSError:
                 time.sleep(0.02)
                 continue
             try:
                 device.peer.settimeout(2)
                 present, code, _ = device.opened()
+                self.refusals += code != 0
                 assert code == 0
                 self.work(device, present)
             except (OSError, AssertionError, ValueError):
@@ -74,11 +85,15 @@ class Listener(Wanderer):
 class Sender(Wanderer):
     """A device that sends each reading until it is acknowledged; now and then it sends one again, or reboots.
 
-    Its clock may be wrong by a day; some of what it sends is poison, which is acknowledged and not counted.
+    Its clock may be wrong by a day; some of what it sends is poison, which is acknowledged and not counted, and one
+    reading in a hundred is what ``is_refused_far`` says.
     """
 
-    def __init__(self, edges: Sequence[Edge], name: str, seed: int) -> None:
-        super().__init__(edges, name)
+    def __init__(
+        self, edges: Sequence[Edge], name: str, seed: int, *, doors: Sequence[int] = (),
+        tls: ssl.SSLContext | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(edges, name, doors=doors, tls=tls)
         self.acknowledged: set[Name] = set()
         self._chance = random.Random(seed)
         self._epoch, self._seq = 1, 0
@@ -110,4 +125,5 @@ class Sender(Wanderer):
 
     def _reading(self, seq: int) -> bytes:
         ts = 1_795_500_000_000 + (seq % 3 - 1) * 86_400_000
-        return json.dumps({"reading": seq / 2, "seq": seq, "epoch": self._epoch, "ts": ts}).encode()
+        value = REFUSED_VALUE if is_refused_far((self.client, self._epoch, seq)) else seq / 2
+        return json.dumps({"reading": value, "seq": seq, "epoch": self._epoch, "ts": ts}).encode()

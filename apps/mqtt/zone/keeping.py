@@ -7,6 +7,7 @@ were told. A node that wants none answers that there is nothing.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -46,8 +47,9 @@ class Keeper:
                 heard, failures, silent = time.monotonic(), 0, False
             except (PeerAway, KeyError, TypeError, ValueError, sqlite3.Error) as error:
                 if not silent and time.monotonic() - heard > SILENT_SECONDS:
-                    log("peer_silent", peer=self._peer.name, why=f"its readings are carried from here: {error}")
-                    await loop.run_in_executor(self._thread, self._store.is_silent, self._peer.name)
-                    silent = True
+                    with contextlib.suppress(sqlite3.Error):  # our own disk takes nothing: said again at the next try
+                        await loop.run_in_executor(self._thread, self._store.is_silent, self._peer.name)
+                        log("peer_silent", peer=self._peer.name, why=f"its readings are carried from here: {error}")
+                        silent = True
                 await asyncio.sleep(AWAY_SECONDS[min(failures, len(AWAY_SECONDS) - 1)])
                 failures += 1
