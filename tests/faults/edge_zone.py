@@ -98,7 +98,7 @@ class Zone:
             self._disk = FailingDisk(around.disk, folder, *self.edges)
             self._clocks = {edge.document["node"]: WrongClock(around.clock, edge) for edge in self.edges}
             self._off = cycle((DAY, -DAY, 0))
-            self.faults |= {"flushes fail": self.fail_flushes, "clock off": self.put_clock_off}
+            self.faults |= {"flushes fail, power cut": self.lose_power, "clock off": self.put_clock_off}
 
     def start(self) -> None:
         for edge in self.edges:
@@ -177,11 +177,13 @@ class Zone:
         time.sleep(1)
         resource.prlimit(edge.process.pid, resource.RLIMIT_FSIZE, former)
 
-    def fail_flushes(self, edge: Edge) -> None:
-        """On both nodes; the pages of a flush that failed count as clean from then on."""
+    def lose_power(self, edge: Edge) -> None:
+        """After flushes that failed, on both nodes: pages of such a flush count as clean, and never reach the disk."""
         self._disk.fails()
         time.sleep(1)
+        self._disk.power_cut(edge)
         self._disk.works()
+        edge.start()
 
     def put_clock_off(self, edge: Edge) -> None:
         """A day ahead, a day behind, right again."""

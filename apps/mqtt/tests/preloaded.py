@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from apps.mqtt.disk.layout import FILE
 from apps.mqtt.tests.running import Edge
 
 HERE = Path(__file__).parent
@@ -43,6 +44,13 @@ class FailingDisk:
 
     def works(self) -> None:
         self._fail.unlink()
+
+    def power_cut(self, edge: Edge) -> None:
+        """The process is gone, and of the files there is what reached the disk."""
+        edge.kill()
+        for name in (FILE, f"{FILE}-wal"):
+            (edge.data / f"{name}.disk").replace(edge.data / name)
+        (edge.data / f"{FILE}-shm").unlink()
 
 
 class WrongClock:

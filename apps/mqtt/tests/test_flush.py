@@ -11,24 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from apps.mqtt.disk.layout import FILE
 from apps.mqtt.tests.device import Device, numbered
 from apps.mqtt.tests.preloaded import FailingDisk, built
 from apps.mqtt.tests.running import Edge, until
 from apps.mqtt.wire.packets import puback
-
-
-class Disk(FailingDisk):
-    def __init__(self, library: Path, folder: Path, edge: Edge) -> None:
-        super().__init__(library, folder, edge)
-        self._edge = edge
-
-    def power_cut(self) -> None:
-        """The process is gone, and of the files there is what reached the disk."""
-        self._edge.kill()
-        for name in (FILE, f"{FILE}-wal"):
-            (self._edge.data / f"{name}.disk").replace(self._edge.data / name)
-        (self._edge.data / f"{FILE}-shm").unlink()
 
 
 @pytest.fixture
@@ -37,11 +23,11 @@ def edge(new_edge: Callable[..., Edge]) -> Edge:
 
 
 @pytest.fixture
-def disk(edge: Edge, tmp_path: Path) -> Disk:
+def disk(edge: Edge, tmp_path: Path) -> FailingDisk:
     library = built("failing_disk", tmp_path)
     if library is None:
         pytest.skip("There is no C compiler here (cc), so no disk can be made to fail.")
-    disk = Disk(library, tmp_path, edge)
+    disk = FailingDisk(library, tmp_path, edge)
     edge.start()
     return disk
 
@@ -57,13 +43,15 @@ def stored(edge: Edge) -> list[int]:
     return [row["seq"] for row in edge.readings()]
 
 
-def test_what_was_acknowledged_is_on_the_disk(edge: Edge, disk: Disk) -> None:
+def test_what_was_acknowledged_is_on_the_disk(edge: Edge, disk: FailingDisk) -> None:
     assert sent(edge, 1, 2, 3).receive(12) == puback(1) + puback(2) + puback(3)
-    disk.power_cut()
+    disk.power_cut(edge)
     assert stored(edge.start()) == [1, 2, 3]
 
 
-def test_a_failed_flush_acknowledges_nothing_and_the_next_try_writes_all_of_it_again(edge: Edge, disk: Disk) -> None:
+def test_a_failed_flush_acknowledges_nothing_and_the_next_try_writes_all_of_it_again(
+    edge: Edge, disk: FailingDisk
+) -> None:
     assert sent(edge, 1).receive(4) == puback(1)
     disk.fails()
     device = sent(edge, 2, 3)
@@ -72,11 +60,13 @@ def test_a_failed_flush_acknowledges_nothing_and_the_next_try_writes_all_of_it_a
     assert (edge.metrics()["puback_total"], stored(edge)) == (1, [1])
     disk.works()
     assert device.receive(8) == puback(2) + puback(3)
-    disk.power_cut()
+    disk.power_cut(edge)
     assert stored(edge.start()) == [1, 2, 3]
 
 
-def test_what_a_failed_flush_left_behind_is_not_taken_for_safe_by_the_next_process(edge: Edge, disk: Disk) -> None:
+def test_what_a_failed_flush_left_behind_is_not_taken_for_safe_by_the_next_process(
+    edge: Edge, disk: FailingDisk
+) -> None:
     assert sent(edge, 1).receive(4) == puback(1)
     disk.fails()
     sent(edge, 2)
@@ -87,11 +77,11 @@ def test_what_a_failed_flush_left_behind_is_not_taken_for_safe_by_the_next_proce
     device = sent(edge)
     device.publish(numbered(2), 2, dup=True)
     assert device.receive(4) == puback(2)
-    disk.power_cut()
+    disk.power_cut(edge)
     assert stored(edge.start()) == [1, 2]
 
 
-def test_a_disk_that_still_fails_lets_no_process_start(edge: Edge, disk: Disk) -> None:
+def test_a_disk_that_still_fails_lets_no_process_start(edge: Edge, disk: FailingDisk) -> None:
     assert sent(edge, 1).receive(4) == puback(1)
     edge.kill()
     disk.fails()
