@@ -41,7 +41,7 @@ ACCOUNT = Account(
 
 
 SWEEP = 20
-"""After so many runs what they left behind is cleared away, which takes as long as four of them: seldom in one report."""
+"""After so many runs what they left behind is cleared away, which takes as long as four of them."""
 
 
 LIBRARIES = (
