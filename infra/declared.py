@@ -40,8 +40,8 @@ ACCOUNT = Account(
 )
 
 
-SWEEP = 10
-"""After so many runs what they left behind is cleared away."""
+SWEEP = 20
+"""After so many runs what they left behind is cleared away, which takes as long as four of them."""
 
 
 LIBRARIES = (

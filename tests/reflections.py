@@ -84,12 +84,14 @@ def findings() -> Iterator[Finding]:
     promoted, other = release("mqtt", "7c1e9f4"), release("mqtt", "41aa09c")
     fleet = Fleet("prod", (node,), ("python3", "node.pyz"))
     said = Running(other.digest, other.digest, staged=frozenset({promoted.digest}), generation=9)
-    yield from running.findings(fleet, Standing(promoted={"mqtt": promoted}), {"dfw-b": said})
+    standing = Standing(promoted={"mqtt": promoted})
+    yield from running.findings(fleet, standing, {"dfw-b": said}, dict.fromkeys(NAMES[:2], standing))
     alike = [
         Machine(f"bos-{n}", "mqtt", "3.11.9", "6.1.119", "x86_64", "Amazon Linux", "a" * 12, 0.0)
         for n in ("a", "b", "c")
     ]
-    yield from machines.findings("prod", [*alike[:2], replace(alike[2], kernel="6.1.115")])
+    odd = [*alike[:2], replace(alike[2], kernel="6.1.115")]
+    yield from machines.findings("prod", odd, dict.fromkeys(NAMES[:2], alike))
     orders = Collection({"_id_": "{}", "by_customer": '{"key":[["customer_id",1]]}'})
     stage = {"c360": Database("c360_stage", {"orders": orders})}
     prod = {"c360": Database("c360", {"orders": replace(orders, indexes={"_id_": "{}"})})}

@@ -8,8 +8,10 @@ A line of a balancer's configuration that every node has otherwise is the node's
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from types import MappingProxyType
 
 from controller.drift.finding import ABSENT, Difference, Finding, Kind, Remedy, Severity, State
 from controller.drift.resources import listed, sections
@@ -37,8 +39,8 @@ class Machine:
     """Its folder, on a volume that outlives the machine."""
 
 
-Parts = Mapping[str, str]
-"""What a machine is made of, by name."""
+Elsewhere = Mapping[str, Sequence[Machine]]
+"""The machines of the other environments, by environment."""
 FACTS: tuple[tuple[str, str, Severity, Callable[[Machine], str]], ...] = (
     ("Python", "python", Severity.MEDIUM, lambda m: m.python),
     ("kernel", "kernel", Severity.LOW, lambda m: m.kernel),
@@ -50,17 +52,29 @@ ON_VOLUME: Mapping[str, str] = {"program": "{root}/../node.pyz", "balancer": "{r
 """What lies on a node's volume, so that another machine finds it there: what is odd, and the file."""
 
 
-def findings(environment: str, machines: Sequence[Machine]) -> Iterator[Finding]:
-    """The odd ones out of an environment, and the clocks that are wrong."""
+def findings(
+    environment: str, machines: Sequence[Machine], elsewhere: Elsewhere = MappingProxyType({})
+) -> Iterator[Finding]:
+    """The odd ones out of an environment, and the clocks that are wrong; ``elsewhere`` is shown beside them."""
     for app in sorted({one.app for one in machines}):
         alike = [one for one in machines if one.app == app]
         for name, key, weight, fact in FACTS:
-            yield from odd(environment, name, key, weight, alike, [fact(one) for one in alike])
-        yield from libraries(environment, app, alike)
+            found = odd(environment, name, key, weight, alike, [fact(one) for one in alike])
+            yield from beside(found, app, elsewhere, fact)
+        yield from libraries(environment, app, alike, elsewhere)
         yield from balancers(environment, app, alike)
     for one in machines:
         if abs(one.clock) > CLOCK_SECONDS:
             yield clock(environment, one)
+
+
+def beside(
+    found: Iterable[Finding], app: str, elsewhere: Elsewhere, fact: Callable[[Machine], str]
+) -> Iterator[Finding]:
+    """The findings, with what most nodes of the other environments have there."""
+    sides = {name: usual([fact(one) for one in machines if one.app == app]) for name, machines in elsewhere.items()}
+    said = {name: value or ABSENT for name, value in sides.items() if value is not None}
+    yield from (replace(one, values={**said, **one.values}) for one in found)
 
 
 def usual(values: Collection[str]) -> str | None:
@@ -112,13 +126,18 @@ def ends(environment: str, one: Machine, key: str) -> Remedy:
     return Remedy("another machine, once this one is drained", another(environment, one.node, f"its {key}"))
 
 
-def libraries(environment: str, app: str, machines: Sequence[Machine]) -> Iterator[Finding]:
+def libraries(environment: str, app: str, machines: Sequence[Machine], elsewhere: Elsewhere) -> Iterator[Finding]:
     """Held against each other only where nodes run the same release: between two, libraries may differ."""
     release = usual([one.release for one in machines])
     same = [one for one in machines if one.release == release and release]
     for name in sorted({name for one in same for name in one.libraries}):
-        key, values = f"library {name}", [one.libraries.get(name, ABSENT) for one in same]
-        yield from odd(environment, key, key, Severity.HIGH, same, values)
+        key, values = f"library {name}", [version(name, one) for one in same]
+        found = odd(environment, key, key, Severity.HIGH, same, values)
+        yield from beside(found, app, elsewhere, partial(version, name))
+
+
+def version(library: str, one: Machine) -> str:
+    return one.libraries.get(library, ABSENT)
 
 
 def balancers(environment: str, app: str, machines: Sequence[Machine]) -> Iterator[Finding]:

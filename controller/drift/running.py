@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from types import MappingProxyType
 
 from controller.drift.finding import ABSENT, Difference, Finding, Kind, Remedy, Severity, State, counted, unseen
 from controller.drift.resources import listed
@@ -54,7 +55,10 @@ class Fleet:
         return shlex.join([*self.program, node.root, *words])
 
 
-def findings(fleet: Fleet, standing: Standing, seen: Seen) -> Iterator[Finding]:
+def findings(
+    fleet: Fleet, standing: Standing, seen: Seen, elsewhere: Mapping[str, Standing] = MappingProxyType({})
+) -> Iterator[Finding]:
+    """``elsewhere`` are the other environments: what is promoted there is shown beside what runs here."""
     open = standing.open_rollout
     rolling = {lane.app for lane in open.lanes} if open else set()
     for node in fleet.nodes:
@@ -65,9 +69,14 @@ def findings(fleet: Fleet, standing: Standing, seen: Seen) -> Iterator[Finding]:
             continue
         promoted = standing.promoted.get(node.app)
         if node.app not in rolling and promoted is not None and said.running != promoted.digest:
-            yield stranger(fleet, node, said, promoted.digest, promoted.commit)
+            found = stranger(fleet, node, said, promoted.digest, promoted.commit)
+            yield replace(found, values={**promoted_in(elsewhere, node.app), **found.values})
         if said.changed_in_all:
             yield patched(fleet, node, said)
+
+
+def promoted_in(elsewhere: Mapping[str, Standing], app: str) -> dict[str, str]:
+    return {name: short(one.promoted[app].digest) for name, one in elsewhere.items() if app in one.promoted}
 
 
 def node_unseen(fleet: Fleet, node: NodeOutput, why: str) -> Finding:

@@ -53,7 +53,7 @@ class Two:
     uri: str
 
     def finding(self, about: str, what: str, weight: Severity, a: str, b: str, why: str, command: str = "") -> Finding:
-        both = {self.left: a, self.right: b}
+        both = {self.left: said(a), self.right: said(b)}
         does = f"""python -c 'from pymongo import MongoClient; MongoClient("{self.uri}")["{self.real}"]{command}'"""
         return Finding(
             kind=Kind.DATA,
@@ -133,6 +133,15 @@ def indexes(two: Two, name: str, a: Collection, b: Collection) -> Iterator[Findi
             again = f'MongoClient("{two.uri}")["{two.real}"]["{name}"].{created(index, one)}'
             command += again
         yield two.finding(about, what, weight, one, other, why, command)
+
+
+def said(value: str) -> str:
+    """A value as people read it: of an index its keys with their directions, and whatever else it is."""
+    if not value.startswith('{"') or '"key":[' not in value:
+        return value
+    spec = json.loads(value)
+    keys = ", ".join(f"{name} {way}" for name, way in spec.pop("key"))
+    return " · ".join([keys, *(f"{name} {json.dumps(option)}" for name, option in sorted(spec.items()))])
 
 
 def created(index: str, spec: str) -> str:

@@ -9,20 +9,20 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from html import escape
 
-from controller.drift.blocking import stopped
 from controller.drift.finding import SAYS, Difference, Finding, Kind, Report, Severity, State
 from controller.drift.saying import (
     GROUPS,
     SIGNS,
     Intended,
     Mark,
+    barriers,
     cell,
     counts,
     covered,
     headline,
     intended,
-    sentence,
     state_of,
+    summary,
     together,
 )
 from controller.drift.waiving import suggestion
@@ -56,11 +56,12 @@ def drift_page(report: Report, code: int) -> str:
 def head(report: Report, code: int) -> str:
     said = headline(report)
     when = f"{words.day(report.at)} · took {report.took:.1f} s · exit code {code}"
-    barred = "".join(badge("harm", f"✗ {one.target} is not promoted to") for one in stopped(report))
+    first = "".join(f"<b>{escape(one)}</b> " for one in barriers(report))
     return (
-        f'<section class="card"><div class="top">{badge(KINDS.get(said.tone, said.tone), str(said))}{barred}'
+        f'<section class="card"><div class="top">{badge(KINDS.get(said.tone, said.tone), str(said))}'
         f'<h1>{escape(together(report.environments))}</h1><span class="right soft num">{when}</span></div>'
-        f'<p class="why">{escape(sentence(report))}</p><div class="top trend soft small num">{sparkline(report.trend)}'
+        f'<p class="why">{first}{escape(summary(report))}</p>'
+        f'<div class="top trend soft small num">{sparkline(report.trend)}'
         f"<span>{escape(covered(report))}</span></div></section>"
     )
 

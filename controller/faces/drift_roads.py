@@ -9,8 +9,8 @@ from controller.drift.finding import Kind, Moment, Report, Stop
 from controller.drift.roads import strays
 
 WIDE, HIGH, LEFT, LANE, SHOWN = 180, 34, 64, 58, 12
-COLUMN = 78
-"""How far apart two stops are drawn."""
+COLUMN, WIDEST = 78, 760
+"""How far apart two stops are drawn; how wide a short road is drawn, which else would fill the page."""
 
 
 def sparkline(trend: tuple[Moment, ...]) -> str:
@@ -66,7 +66,7 @@ def picture(app: str, ways: Mapping[str, tuple[Stop, ...]]) -> str:
             drawn += joined(before, ways[name], places[names[n - 1]], places[name], y)
         drawn += [stop(one, places[name][i], y, wrong.get(i, "")) for i, one in enumerate(ways[name])]
     said = f"Releases of {app} through {', '.join(names)}"
-    size = f'viewBox="0 0 {wide:.0f} {len(names) * LANE}"'
+    size = f'viewBox="0 0 {wide:.0f} {len(names) * LANE}" style="max-width:{max(WIDEST, wide):.0f}px"'
     return f'<svg class="roads" {size} role="img" aria-label="{escape(said, quote=True)}">{"".join(drawn)}</svg>'
 
 

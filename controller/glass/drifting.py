@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -36,6 +37,9 @@ from controller.site import Site
 from environments import BadEnvironment, from_folder
 from environments.settings import written as as_written
 from environments.waivers import read_waivers
+
+SIDE_BY_SIDE = 12
+"""So many comparisons wait at once, for programs or clouds; they hardly work themselves."""
 
 
 def look(wanted: Wanted) -> Report:
@@ -80,17 +84,21 @@ def declared(wanted: Wanted) -> Iterator[Part]:
         name: Side(as_written(wanted.folder_of(name), name), str(wanted.checkout_of(name)))
         for name in wanted.environments
     }
-    in_cloud = {name for name, side in sides.items() if "infra" in side.written.table}
-    with Programs() as programs:
+    there = [name for name in wanted.environments if "infra" in sides[name].written.table]
+    pairs = [pair for pair in wanted.pairs if {*pair} <= {*there}]
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool, Programs() as programs:
+        # nobody waits for anybody: while clouds take their time to answer, programs run
+        clouds, aligned, named = [], [], []
         if {Kind.LIVE, Kind.UNMANAGED} & {*wanted.kinds}:
-            yield from (in_the_cloud(sides[name], programs, wanted) for name in wanted.environments if name in in_cloud)
-        if Kind.ALIGNMENT not in wanted.kinds:
-            return
-        pairs = [pair for pair in wanted.pairs if {*pair} <= in_cloud]
-        parts = {pair: compared(sides[pair[0]], sides[pair[1]], programs) for pair in pairs}
-        yield from parts.values()
-        blind = {name for pair, part in parts.items() if not part.looked for name in pair}
-        yield from (by_name(sides[name], programs) for name in wanted.environments if name in in_cloud - blind)
+            clouds = [pool.submit(in_the_cloud, sides[name], programs, wanted) for name in there]
+        if Kind.ALIGNMENT in wanted.kinds:
+            aligned = [pool.submit(compared, sides[left], sides[right], programs) for left, right in pairs]
+            named = [pool.submit(by_name, sides[name], programs) for name in there]
+        yield from (one.result() for one in clouds)
+        parts = [one.result() for one in aligned]
+        yield from parts
+        blind = {name for pair, part in zip(pairs, parts, strict=False) if not part.looked for name in pair}
+        yield from (one.result() for name, one in zip(there, named, strict=False) if name not in blind)
 
 
 def compared(left: Side, right: Side, programs: Programs) -> Part:

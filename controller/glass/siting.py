@@ -21,12 +21,12 @@ from controller.fleets.nodes import NodeFleet
 from controller.observers import nodes
 from controller.observers.stores import MongoStores, printable
 from controller.rollout.rows import Row
-from controller.rollout.standing import fold
+from controller.rollout.standing import Standing, fold
 from controller.site import BadSite, Site
 from environments import from_folder
 from environments.settings import apart
 from environments.settings import written as as_written
-from infra.outputs import BadOutputs
+from infra.outputs import BadOutputs, Outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +116,24 @@ def synthetic(wanted: Wanted, left: str, right: str) -> dict[str, Cause]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """One environment's nodes as they answered, and what its ledger says of them."""
+
+    outputs: Outputs
+    standing: Standing
+    asked: Mapping[str, nodes.Asked]
+
+    @property
+    def machines(self) -> list[Machine]:
+        return [said.machine for said in self.asked.values() if isinstance(said.machine, Machine)]
+
+
 def on_nodes(wanted: Wanted, site: Site) -> Iterator[Part]:
     """Release and runtime: every node is asked once, and held against ledger, neighbours and the environment before."""
-    known: dict[str, list[Machine]] = {}
+    kinds = [kind for kind in (Kind.RELEASE, Kind.RUNTIME) if kind in wanted.kinds]
+    seen: dict[str, Fleet] = {}
     for name in wanted.environments:
-        kinds = [kind for kind in (Kind.RELEASE, Kind.RUNTIME) if kind in wanted.kinds]
         try:
             outputs = site.outputs(name)
             standing = fold(assemble.history(site, name))
@@ -129,22 +142,30 @@ def on_nodes(wanted: Wanted, site: Site) -> Iterator[Part]:
         except (BadOutputs, BadSite, Trouble) as no:
             yield Part(tuple(unseen(kind, (name,), str(no)) for kind in kinds))
             continue
-        asked = nodes.ask(outputs, fleet)
+        seen[name] = Fleet(outputs, standing, nodes.ask(outputs, fleet))
+    for name, one in seen.items():
+        others = {other: each for other, each in seen.items() if other != name}
         if Kind.RELEASE in kinds:
-            seen = {node: one.running for node, one in asked.items()}
-            found = tuple(running.findings(running.Fleet(name, outputs.nodes, outputs.program), standing, seen))
-            yield Part(found, frozenset({(Kind.RELEASE, name)}))
+            yield Part(tuple(on_releases(name, one, others)), frozenset({(Kind.RELEASE, name)}))
         if Kind.RUNTIME in kinds:
-            known[name] = [one.machine for one in asked.values() if isinstance(one.machine, Machine)]
-            yield on_machines(name, known[name], asked)
+            yield on_machines(name, one, others)
     for left, right in pairs_of(wanted):
-        if left in known and right in known:
-            yield Part(tuple(machines.between(left, right, known[left], known[right])))
+        if Kind.RUNTIME in kinds and left in seen and right in seen:
+            yield Part(tuple(machines.between(left, right, seen[left].machines, seen[right].machines)))
 
 
-def on_machines(name: str, known: list[Machine], asked: Mapping[str, nodes.Asked]) -> Part:
-    silent = {node: one.machine.why for node, one in asked.items() if isinstance(one.machine, Silent)}
-    found = list(machines.findings(name, known))
+def on_releases(name: str, one: Fleet, others: Mapping[str, Fleet]) -> Iterator[Finding]:
+    runs = {node: said.running for node, said in one.asked.items()}
+    elsewhere = {other: each.standing for other, each in others.items()}
+    yield from running.findings(
+        running.Fleet(name, one.outputs.nodes, one.outputs.program), one.standing, runs, elsewhere
+    )
+
+
+def on_machines(name: str, one: Fleet, others: Mapping[str, Fleet]) -> Part:
+    silent = {node: said.machine.why for node, said in one.asked.items() if isinstance(said.machine, Silent)}
+    known = one.machines
+    found = list(machines.findings(name, known, {other: each.machines for other, each in others.items()}))
     if silent:
         why = next(iter(silent.values()))
         found.append(unseen(Kind.RUNTIME, (name,), f"{counted(len(silent), 'node')} could not be inspected: {why}"))

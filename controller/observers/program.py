@@ -1,7 +1,7 @@
 """What a checkout's infrastructure program declares, asked of ``python -m infra.declared`` in processes of their own.
 
 Two processes for each checkout, one a core of the smallest machine, the second made of the first; every question is put
-once, however many comparisons need its answer.
+once, however many comparisons need its answer, at once or one after the other.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Timer
+from threading import Lock, Timer
 from types import TracebackType
 from typing import IO
 
@@ -45,13 +45,14 @@ class Programs(AbstractContextManager["Programs"]):
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds
-        self._answers: dict[str, Resources | str] = {}
+        self._answers: dict[str, Future[Resources | str]] = {}
+        self._asking = Lock()
         self._free: dict[str, SimpleQueue[Worker]] = {}
         self._running: list[Worker] = []
         self._pool = ThreadPoolExecutor(SIDE_BY_SIDE)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._pool.shutdown()
+        self._pool.shutdown(cancel_futures=True)
         for worker in self._running:
             end(worker.process)
             for pipe in (worker.asks, worker.says):
@@ -65,12 +66,14 @@ class Programs(AbstractContextManager["Programs"]):
             said = f"{', '.join(missing)} is not installed"
             raise Refused("running the infrastructure program", said, "Install what it needs: make cloud")
         keys = [json.dumps([ask.checkout, ask.name, ask.table], sort_keys=True, default=str) for ask in asks]
-        new = {key: ask for key, ask in zip(keys, asks, strict=True) if key not in self._answers}
-        for ask in new.values():
-            if ask.checkout not in self._free:
-                self._free[ask.checkout] = self._start(Path(ask.checkout))
-        self._answers |= dict(zip(new, self._pool.map(self._answer, new.values()), strict=True))
-        return [self._answers[key] for key in keys]
+        with self._asking:
+            for key, ask in zip(keys, asks, strict=True):
+                if ask.checkout not in self._free:
+                    self._free[ask.checkout] = self._start(Path(ask.checkout))
+                if key not in self._answers:
+                    self._answers[key] = self._pool.submit(self._answer, ask)
+            waited = [self._answers[key] for key in keys]
+        return [one.result() for one in waited]
 
     def _answer(self, ask: Ask) -> Resources | str:
         free = self._free[ask.checkout]

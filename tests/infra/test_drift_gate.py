@@ -60,7 +60,7 @@ def test_a_program_that_asks_for_names_stops_a_promotion_until_somebody_says_why
     assert not may_go_on(clone)
     said = capsys.readouterr().err
     assert "aws.ebs.Volume bos-a-data: encrypted is chosen by the environment's name" in said
-    assert said.splitlines()[1].startswith("Promotion from stage to prod is blocked by 6 new high differences that")
+    assert said.splitlines()[1].startswith("Promotion from stage to prod is blocked by 4 new high differences that")
     assert said.splitlines()[-1] == "Go on: --despite-drift --reason WHY"
     assert history(site(clone), "prod") == []
 

@@ -91,6 +91,12 @@ def test_a_release_nobody_promoted_comes_with_the_nodes_own_way_back() -> None:
     assert token not in found(again)[0].remedies[0].does  # a node obeys each return once
 
 
+def test_beside_a_release_nobody_promoted_stands_what_is_promoted_elsewhere() -> None:
+    said = Running(OTHER, OTHER)
+    found = running.findings(FLEET, PROMOTED, {"bos-a": said}, {"stage": PROMOTED, "dev": Standing()})
+    assert [one.values for one in found] == [{"stage": running.short(GOOD), "prod": f"{running.short(OTHER)} on bos-a"}]
+
+
 def test_a_node_that_runs_nothing_is_gone_and_cannot_be_waived() -> None:
     (one,) = found(Running(None, GOOD))
     assert (one.what, one.removed) == ("bos-a runs nothing", True)
@@ -145,6 +151,14 @@ def zone(**changes: Any) -> list[Machine]:
 )  # fmt: skip
 def test_the_odd_one_out_of_a_zone_is_found(changes: dict[str, Any], what: str, severity: Severity) -> None:
     assert [(one.what, one.severity) for one in machines.findings("prod", zone(**changes))] == [(what, severity)]
+
+
+def test_beside_the_odd_one_out_stands_what_most_nodes_have_elsewhere() -> None:
+    elsewhere = {"dev": [], "stage": zone(), "other": [replace(zone()[0], app="c360")]}
+    (one,) = machines.findings("prod", zone(kernel="6.1.115"), elsewhere)
+    assert one.values == {"stage": "6.1.119", "prod": "6.1.115 on bos-c"}
+    (one,) = machines.findings("prod", zone(libraries={}), elsewhere)
+    assert one.values == {"stage": "0.21.0", "prod": "absent on bos-c"}
 
 
 REPLACE = "turnabout node replace prod/bos-c --reason"
@@ -256,6 +270,7 @@ def test_an_index_that_is_missing_comes_with_the_call_that_makes_it() -> None:
         Severity.HIGH,
         True,
     )
+    assert one.values == {"stage": "customer_id 1, ordered_at -1", "prod": "absent"}
     assert one.remedies[0].does == (
         """python -c 'from pymongo import MongoClient; MongoClient("mongodb://db:1/")["c360"]["orders"]"""
         """.create_index([("customer_id", 1), ("ordered_at", -1)], name="by_customer")'"""
