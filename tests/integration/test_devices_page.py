@@ -1,4 +1,4 @@
-"""The lines of ``docs/devices.md``, run as a reader would: openssl, mosquitto's clients, paho, and TLS at HAProxy."""
+"""The lines of ``docs/devices.md``, run as a reader would: openssl, mosquitto and its clients, paho, TLS at HAProxy."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
 from apps.mqtt.config import Settings
-from apps.mqtt.tests.device import Device
-from apps.mqtt.tests.running import ROOT, Edge, free_port, until
+from apps.mqtt.tests.device import Device, numbered
+from apps.mqtt.tests.running import ROOT, Edge, Mongod, free_port, replica_set, until
+from apps.mqtt.wire.packets import Publish, encode, puback
 from infra.local.servers import ServerMissing, find_haproxy
 
 PAGE = (ROOT / "docs" / "devices.md").read_text()
@@ -123,6 +126,67 @@ def test_paho_s_example_publishes(edge: Edge, request: pytest.FixtureRequest, tm
     subprocess.run([sys.executable, "-c", code], cwd=folder, env=told, timeout=60, check=True)
     assert edge.metrics()["committed"] == before + 10
     assert latest(edge) == 61.0
+
+
+@pytest.fixture
+def bridge(tmp_path: Path) -> Iterator[tuple[Edge, Mongod, Callable[[], int]]]:
+    """An edge with its far store, and what starts the page's mosquitto before it, each time anew: a machine's port."""
+    mosquitto = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")  # Debian puts it there
+    if mosquitto is None:
+        pytest.skip("mosquitto is not here: install Debian's package of that name to see it bridge.")
+    (tmp_path / "edge").mkdir()
+    port, running = free_port(), list[subprocess.Popen[bytes]]()
+    with replica_set(tmp_path / "mongod") as far:
+        edge = Edge(tmp_path / "edge", mongo_uri=far.uri)
+        ours = [f"listener {port} 127.0.0.1", "allow_anonymous true", f"persistence_location {tmp_path}/"]
+        ours += ["user root"] if os.getuid() == 0 else []
+        page = block("connection press-0001", "conf").replace("192.0.2.10:1883", f"127.0.0.1:{edge.mqtt}")
+        config = tmp_path / "mosquitto.conf"
+        config.write_text("\n".join([*ours, page, "restart_timeout 1", ""]))
+
+        def start() -> int:
+            for former in running:
+                former.terminate()
+                assert former.wait(20) == 0
+            running[:] = [subprocess.Popen([mosquitto, "-c", str(config)], stderr=subprocess.DEVNULL)]
+            until(lambda: _listens(port))
+            return port
+
+        try:
+            yield edge.start(), far, start
+        finally:
+            for process in running:
+                process.kill()
+                process.wait()
+            edge.kill()
+
+
+def machine(port: int) -> Device:
+    made = Device(port, "machine", clean=False)
+    made.opened()
+    return made
+
+
+def test_the_bridge_of_the_page_brings_readings_out_over_its_own_stop_and_commands_in(
+    bridge: tuple[Edge, Mongod, Callable[[], int]],
+) -> None:
+    edge, far, start = bridge
+    press = machine(start())
+    assert press.subscribe(("plant/press-0001/cmd", 1)) == b"\1"
+    until(lambda: edge.metrics()["subscriptions"] == 1)
+    with MongoClient[dict[str, Any]](far.uri) as client:
+        told = {"_id": "c1", "_pk": "BOS", "device": "press-0001", "cmd": "slow down", "args": None, "rev": 1}
+        client["zone_bos"]["commands"].insert_one(told)
+    message = press.delivered()
+    assert (message.topic, json.loads(message.payload)["cmd"]) == ("plant/press-0001/cmd", "slow down")
+    edge.kill()
+    for seq in range(1, 51):
+        press.send(encode(Publish("plant/press-0001/t", numbered(seq), 1, seq)))
+        assert press.receive(4) == puback(seq)  # of mosquitto, which alone has it
+    start()
+    edge.start()
+    until(lambda: len(edge.readings()) == 50)
+    assert [(row["device"], row["seq"]) for row in edge.readings()] == [("press-0001", seq) for seq in range(1, 51)]
 
 
 def test_the_factory_of_the_page_runs(edge: Edge, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
-"""The codec under atheris, which looks for bytes that take it down a new way. ``make fuzz`` runs it, in bounded time
-and memory; options are libFuzzer's, and the last argument is the folder of what led somewhere new.
+"""The codec under atheris, which looks for bytes that take it down a new way: ``make fuzz`` for as long as one likes,
+``test_fuzz.py`` for a moment. Options are libFuzzer's, and the last argument is the folder of what led somewhere new.
 
-``tried`` is what must hold for any bytes; ``test_fuzz.py`` tries it everywhere, on what broke the codec once too.
+``tried`` is what must hold for any bytes; ``test_fuzz.py`` tries it on what broke the codec once, too.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from apps.mqtt.wire.packets import (
 )  # fmt: skip
 
 LIMIT = 4096
+MISSING = "atheris is not here: it has wheels for Linux on x86_64, Python 3.11 to 3.13."
+BOUNDS = ("-timeout=5", "-rss_limit_mb=256", "-max_len=6000")  # no hang, and no memory without a bound
 SEEDS = [
     b"".join(encode(packet, version) for packet in (
         Connect("a", 60, will=Will("t", b"x", 1), username="u", password=b"p", version=version),
@@ -76,7 +78,10 @@ def again(packet: Packet, version: int) -> Packet | None:
 
 
 if __name__ == "__main__":
-    import atheris  # type: ignore[import-not-found,import-untyped,unused-ignore]  # in a virtual environment of its own
+    try:
+        import atheris  # type: ignore[import-not-found,import-untyped,unused-ignore]
+    except ModuleNotFoundError:
+        sys.exit(MISSING)
 
     for number, seed in enumerate(SEEDS):
         (Path(sys.argv[-1]) / f"seed-{number}").write_bytes(bytes((number % 2 | 30,)) + seed)
@@ -84,5 +89,5 @@ if __name__ == "__main__":
     parts = [part for each in (*modules, decode.Decoder, fields.Fields) for part in vars(each).values()]
     for function in {part for part in parts if isinstance(part, FunctionType)}:
         atheris.instrument_func(function)
-    atheris.Setup(sys.argv, tried)
+    atheris.Setup([sys.argv[0], *BOUNDS, *sys.argv[1:]], tried)
     atheris.Fuzz()

@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from apps.mqtt.disk.layout import FILE
 from apps.mqtt.tests.running import ROOT, Edge, until
 
+COUNT = 5_000
 PINNED = Path(__file__).with_name("mqtt_js")
 
 
@@ -57,12 +61,17 @@ def test_mqtt_js_publishes_and_subscribes(edge: Edge, script: Path, version: int
 
 
 @pytest.mark.parametrize("version", [4, 5], ids=["3.1.1", "5"])
-def test_mqtt_js_sends_again_what_a_crash_left_open(edge: Edge, script: Path, version: int) -> None:
-    playing = play(script, edge, version, 2000)
+def test_mqtt_js_sends_again_what_a_crash_left_open_and_what_it_was_told_is_safe_is_there(
+    edge: Edge, script: Path, version: int
+) -> None:
+    playing = play(script, edge, version, COUNT)
     until(lambda: edge.metrics()["committed"] >= 50, 60)
-    edge.kill()
+    with closing(sqlite3.connect(edge.data / FILE, isolation_level=None, timeout=20)) as disk:
+        disk.execute("BEGIN IMMEDIATE")  # it hangs: a PUBACK from now on would be of a message that the crash takes
+        until(lambda: edge.metrics()["commit_errors"])
+        edge.kill()
     edge.start()
     said = outcome(playing)
-    assert (said["acknowledged"], sorted(said["heard"])) == (2000, list(range(2000)))
-    assert [row["seq"] for row in edge.readings()] == list(range(2000))
+    assert (said["acknowledged"], sorted(said["heard"])) == (COUNT, list(range(COUNT)))
+    assert [row["seq"] for row in edge.readings()] == list(range(COUNT))
     assert edge.metrics()["committed"] > 0  # of the second process: the crash came in the middle
