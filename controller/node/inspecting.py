@@ -95,11 +95,11 @@ def unrecorded(folder: Path) -> list[str]:
     for record in folder.glob("*.dist-info/RECORD"):
         for name, said, *_ in (row for row in csv.reader(lines(record)) if len(row) > 1):
             inside = not name.startswith(("..", "bin/", "/"))  # programs are left out of a release
-            if inside and said.startswith("sha256=") and sha256(folder / name) != hex_of(said[7:]):
+            if inside and said.startswith("sha256=") and said != as_recorded(sha256(folder / name)):
                 found.add(name)
     return sorted(found)
 
 
-def hex_of(said: str) -> str:
+def as_recorded(hex_digest: str) -> str:
     """A digest as wheels write it: base64 of another alphabet, without its padding."""
-    return base64.urlsafe_b64decode(said + "=" * (-len(said) % 4)).hex()
+    return "sha256=" + base64.urlsafe_b64encode(bytes.fromhex(hex_digest)).decode().rstrip("=")
