@@ -39,6 +39,11 @@ def sent(edge: Edge, *seqs: int) -> Device:
     return device
 
 
+def one_more_commit_fails(edge: Edge) -> None:
+    before = edge.metrics()["commit_errors"]
+    until(lambda: edge.metrics()["commit_errors"] > before)
+
+
 def stored(edge: Edge) -> list[int]:
     return [row["seq"] for row in edge.readings()]
 
@@ -62,6 +67,19 @@ def test_a_failed_flush_acknowledges_nothing_and_the_next_try_writes_all_of_it_a
     assert device.receive(8) == puback(2) + puback(3)
     disk.power_cut(edge)
     assert stored(edge.start()) == [1, 2, 3]
+
+
+def test_what_came_while_flushes_failed_is_stored_in_its_order(edge: Edge, disk: FailingDisk) -> None:
+    device = sent(edge, 1)
+    assert device.receive(4) == puback(1)
+    disk.fails()
+    for first in range(2, 42, 10):
+        for seq in range(first, first + 10):
+            device.publish(numbered(seq), seq)
+        one_more_commit_fails(edge)
+    disk.works()
+    assert device.receive(160) == b"".join(map(puback, range(2, 42)))
+    assert stored(edge) == list(range(1, 42))
 
 
 def test_what_a_failed_flush_left_behind_is_not_taken_for_safe_by_the_next_process(
