@@ -118,6 +118,16 @@ def tar_of(files: dict[str, bytes], links: dict[str, str] | None = None) -> byte
     return out.getvalue()
 
 
+def special(name: str, kind: bytes, leads_to: str = "") -> bytes:
+    """A tar with one member that is no plain file."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname, member.mode = kind, leads_to, 0o6777
+        tar.addfile(member)
+    return out.getvalue()
+
+
 class Made:
     """One release: its signed manifest and its blobs."""
 
