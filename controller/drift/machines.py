@@ -37,6 +37,8 @@ class Machine:
     release: str = ""
     root: str = ""
     """Its folder, on a volume that outlives the machine."""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """What its system's package manager says is installed; ``packages`` holds them against others'."""
 
 
 Elsewhere = Mapping[str, Sequence[Machine]]

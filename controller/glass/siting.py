@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from controller import assemble
-from controller.drift import alignment, machines, roads, running, stores, traffic
+from controller.drift import alignment, machines, packages, roads, running, stores, traffic
 from controller.drift.blocking import last_promotion
 from controller.drift.finding import Cause, Coverage, Finding, Kind, Part, counted, unseen
 from controller.drift.machines import Machine
@@ -151,7 +151,8 @@ def on_nodes(wanted: Wanted, site: Site) -> Iterator[Part]:
             yield on_machines(name, one, others)
     for left, right in pairs_of(wanted):
         if Kind.RUNTIME in kinds and left in seen and right in seen:
-            yield Part(tuple(machines.between(left, right, seen[left].machines, seen[right].machines)))
+            both = left, right, seen[left].machines, seen[right].machines
+            yield Part((*machines.between(*both), *packages.between(*both)))
 
 
 def on_releases(name: str, one: Fleet, others: Mapping[str, Fleet]) -> Iterator[Finding]:
@@ -166,6 +167,7 @@ def on_machines(name: str, one: Fleet, others: Mapping[str, Fleet]) -> Part:
     silent = {node: said.machine.why for node, said in one.asked.items() if isinstance(said.machine, Silent)}
     known = one.machines
     found = list(machines.findings(name, known, {other: each.machines for other, each in others.items()}))
+    found += packages.findings(name, known)
     if silent:
         why = next(iter(silent.values()))
         found.append(unseen(Kind.RUNTIME, (name,), f"{counted(len(silent), 'node')} could not be inspected: {why}"))

@@ -11,6 +11,7 @@ import contextlib
 import csv
 import platform
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -25,6 +26,10 @@ from .promises import wanted
 
 MOST = 20
 """So many changed files are named; the rest are counted."""
+PACKAGES = (
+    ("dpkg-query", "--show", "--showformat", "${binary:Package} ${Version}\n"),
+    ("rpm", "--query", "--all", "--queryformat", "%{NAME} %{VERSION}-%{RELEASE}\n"),
+)
 DIST = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+)\.dist-info")
 
 
@@ -41,6 +46,7 @@ def inspect(node: Node, mend: bool = False) -> Json:
             "kernel": platform.release(),
             "machine": platform.machine(),
             "system": system(),
+            "packages": packages(),
             "program": sha256(Path(sys.argv[0])),
             "balancer": {str(path): lines(path) for path in configurations(node)},
             "release": {"digest": digest, **on_disk(node, digest)} if digest else None,
@@ -52,6 +58,18 @@ def system() -> str:
     with contextlib.suppress(OSError):
         return platform.freedesktop_os_release().get("PRETTY_NAME", "")
     return platform.system()
+
+
+def packages() -> Json:
+    """What the system's package manager says is installed, by name; nothing where it is none of those we know."""
+    found: dict[str, list[str]] = {}
+    for argv in PACKAGES:
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False)
+            for line in done.stdout.decode(errors="replace").splitlines():
+                name, _, version = line.partition(" ")
+                found.setdefault(name, []).append(version)  # of a kernel there may be several
+    return {name: ", ".join(sorted(versions)) for name, versions in found.items()}
 
 
 def configurations(node: Node) -> list[Path]:

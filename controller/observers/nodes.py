@@ -80,4 +80,5 @@ def machine(node: NodeOutput, said: Mapping[str, Any], now: float) -> Machine:
         balancer=tuple(str(line) for text in said["balancer"].values() for line in text),
         release=str(release.get("digest") or ""),
         root=node.root,
+        packages={str(name): str(version) for name, version in (said.get("packages") or {}).items()},
     )

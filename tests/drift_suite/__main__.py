@@ -119,7 +119,7 @@ def summary(
     part.notes += [f"What is printed cannot be run here: {', '.join(cannot)}."] if cannot else []
     if any(one.engine is None for one in outcomes):
         part.notes.append("SKIPPED: Pulumi's refresh; its engine is not here (make engine).")
-    part.notes += [f"SKIPPED: {name}; there is no C compiler here (cc)." for name in unmade]
+    part.notes += [f"SKIPPED: {name}; what makes it is not here (cc, dpkg-query)." for name in unmade]
     return part
 
 

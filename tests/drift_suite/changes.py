@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 CLOUD, STORE, FLEET, PROGRAM, WAIVER = "cloud", "store", "fleet", "program", "waiver"
-SKIP, CLOCK = "bring a release past stage", "set the clock wrong"
+SKIP, CLOCK, PACKAGE = "bring a release past stage", "set the clock wrong", "install a newer package"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +131,7 @@ def fleet(chance: random.Random) -> Iterator[Change]:
         ("patch a library", "release prod {} toy files"),
         ("change the balancer", "runtime prod {} balancer"),
         (CLOCK, "runtime prod {} clock"),
+        (PACKAGE, "runtime prod {} packages"),
     ):
         node = chance.choice(nodes)
         yield Change(FLEET, name, (expects.format(node),), (node,))

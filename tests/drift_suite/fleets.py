@@ -20,7 +20,7 @@ from controller.glass.drifting import look
 from controller.glass.siting import Wanted
 from controller.model import Phase
 from controller.site import load_site
-from tests.drift_suite.changes import CLOCK, SKIP, Change
+from tests.drift_suite.changes import CLOCK, PACKAGE, SKIP, Change
 from tests.drift_suite.rooms import Plain, planted
 from tests.integration import toy
 from tests.integration.small import HERE, TOY, Place, Small, begin, discard, git, wait
@@ -32,8 +32,9 @@ HERE_TOO = ("git push", "turnabout node mend")
 
 
 def makes(change: Change) -> bool:
-    """Whether a change can be made on this machine: a wrong clock is compiled."""
-    return change.name != CLOCK or shutil.which("cc") is not None
+    """Whether a change can be made on this machine: a wrong clock is compiled, and packages are dpkg's."""
+    needs = {CLOCK: "cc", PACKAGE: "dpkg-query"}.get(change.name)
+    return needs is None or shutil.which(needs) is not None
 
 
 class Fleet(Plain):

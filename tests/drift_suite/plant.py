@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.drift_suite.changes import CLOCK, CLOUD, FLEET, PROGRAM, PROGRAMS, SKIP, STORE, WAIVER
+from tests.drift_suite.changes import CLOCK, CLOUD, FLEET, PACKAGE, PROGRAM, PROGRAMS, SKIP, STORE, WAIVER
 
 EVERYWHERE = {"IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
 WRONG_CLOCK, WRONG_BY = Path(__file__).with_name("wrong_clock.c"), 47
@@ -175,6 +175,13 @@ def in_fleet(name: str, facts: dict[str, Any], node: str) -> None:
             subprocess.run(made, check=True, capture_output=True)
             # every command that reaches the node is run there with this clock, as it would be on such a machine
             (root / "instead").write_text(f"export LD_PRELOAD={library} CLOCK_WRONG_BY={WRONG_BY}\n")
+        case str(package) if package == PACKAGE:
+            # the node's own record of what is installed, which dpkg asks there from now on
+            own = root / "dpkg"
+            own.mkdir(exist_ok=True)
+            known_there = Path("/var/lib/dpkg/status").read_text()
+            (own / "status").write_text(known_there.replace("\nVersion: ", "\nVersion: 99:", 1))
+            (root / "instead").write_text(f"export DPKG_ADMINDIR={own}\n")
         case _:
             raise LookupError(name)
 

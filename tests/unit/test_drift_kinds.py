@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controller.drift import machines, roads, running, stores, traffic
+from controller.drift import machines, packages, roads, running, stores, traffic
 from controller.drift.finding import Cause, Finding, Severity, State, Stop
 from controller.drift.machines import Machine
 from controller.drift.roads import Road
@@ -186,6 +186,36 @@ def test_another_machine_ends_what_lies_on_the_machine_and_not_what_lies_on_its_
 def test_what_prod_s_machines_do_not_share_with_stage_s_is_ended_one_machine_after_the_other() -> None:
     (one,) = machines.between("stage", "prod", [replace(one, kernel="6.1.140") for one in zone()], zone())
     assert one.remedies[0].does == 'turnabout node replace prod/… --reason "kernel as in stage"'
+
+
+def packaged(**versions: str) -> list[Machine]:
+    """Three nodes; the last one's packages are changed."""
+    alike = {"openssl": "3.0.8", "zlib": "1.2.11", "curl": "8.3.0"}
+    return [replace(one, packages=alike) for one in zone()[:2]] + [replace(zone()[2], packages=alike | versions)]
+
+
+def test_packages_that_only_one_node_has_otherwise_are_one_finding_for_it() -> None:
+    (one,) = packages.findings("prod", packaged(openssl="3.0.7", nmap="7.93"))
+    assert (one.what, one.about) == ("2 packages of bos-c's system are not as on most nodes", "prod bos-c packages")
+    assert [(each.where, each.values) for each in one.differences] == [
+        ("bos-c nmap", {"most": "absent", "bos-c": "7.93"}), ("bos-c openssl", {"most": "3.0.8", "bos-c": "3.0.7"}),
+    ]  # fmt: skip
+    assert one.remedies[0].does == 'turnabout node replace prod/bos-c --reason "its packages"'
+    without = replace(packaged()[2], packages={"openssl": "3.0.8", "curl": "8.3.0"})
+    (one,) = packages.findings("prod", [*packaged()[:2], without])
+    assert one.differences[0].values == {"most": "1.2.11", "bos-c": "absent"}
+    assert [*packages.findings("prod", packaged())] == []
+    assert [*packages.findings("prod", packaged(openssl="3.0.7")[1:])] == []  # of two nobody can say which is odd
+    assert [*packages.findings("prod", [replace(packaged()[0], packages={}), *packaged()[1:]])] == []
+
+
+def test_packages_that_an_environment_has_otherwise_are_one_finding() -> None:
+    other = [replace(one, packages={**one.packages, "zlib": "1.3"}) for one in packaged()]
+    (one,) = packages.between("stage", "prod", packaged(), other)
+    assert (one.what, one.odd) == ("1 package of mqtt's systems is not the same in prod", ("prod",))
+    assert one.differences[0].values == {"stage": "1.2.11", "prod": "1.3"}
+    assert [*packages.between("stage", "prod", packaged(), packaged(zlib="1.3"))] == []  # most have the same
+    assert [*packages.between("stage", "prod", zone(), packaged())] == []  # stage's node programs tell of none
 
 
 def test_nodes_that_are_alike_but_for_their_own_addresses_are_no_finding() -> None:
