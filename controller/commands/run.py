@@ -17,8 +17,9 @@ from controller.glass.glancing import Glances
 from controller.ledgers.sqlite import Leadership
 from controller.loop.loop import EnvironmentLoop
 from controller.notifiers.log import LogNotifier
-from controller.site import Site
+from controller.site import BadSite, Site
 from controller.sources.webhook import Webhook
+from infra.outputs import BadOutputs
 
 WORKERS = 24
 """I/O at once in one environment: enough for every node of a large one to be slow together."""
@@ -26,6 +27,9 @@ WORKERS = 24
 
 def run(args: argparse.Namespace, site: Site) -> int:
     """Lead every environment of the site. Raises Conflict when another controller leads one of them."""
+    if wrong := unreadable(site):
+        print("\n".join(wrong), file=sys.stderr)
+        return ERROR
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -60,6 +64,17 @@ def run(args: argparse.Namespace, site: Site) -> int:
     for sentence in failed:
         print(sentence, file=sys.stderr)
     return ERROR if failed else DONE
+
+
+def unreadable(site: Site) -> list[str]:
+    """What is wrong with the platforms' outputs, all of it: looked at before anything is made, locked or asked."""
+    wrong = []
+    for name in site.environments:
+        try:
+            site.outputs(name)
+        except (BadOutputs, BadSite) as error:
+            wrong.append(str(error))
+    return wrong
 
 
 def hint(loops: list[tuple[str, EnvironmentLoop]], branch: str | None) -> None:

@@ -233,6 +233,12 @@ class Place:
             where = f"rollout {seen.number} is {seen.phase}: {seen.why}" if seen else "it has no rollout"
             raise AssertionError(f"{late}; {where}") from None
 
+    def approve_first(self, commit: str, seconds: float = 40.0) -> Rollout:
+        """A first release, which waits for a person because there is no last good: approved, and promoted."""
+        wait("it asks", lambda: (seen := self.rollout(commit)) is not None and "an approval" in seen.why, seconds)
+        assert self.turnabout("approve", self.name, "--reason", "the first one")[0] == 0
+        return self.until(commit, Phase.PROMOTED, seconds)
+
     def until_promoted(self, commit: str, seconds: float = 40.0) -> Rollout:
         """The newest rollout of a commit as soon as it is promoted, while it is still settling."""
 

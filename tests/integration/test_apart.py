@@ -32,10 +32,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     try:
         place = small.places["one"]
         place.start()
-        first = place.head()
-        wait("it asks", lambda: (rollout := place.rollout(first)) and "an approval" in rollout.why)
-        assert place.turnabout("approve", "one", "--reason", "nothing to compare with")[0] == 0
-        place.until(first, Phase.PROMOTED)
+        place.approve_first(place.head())
         yield place
     finally:
         discard(small)

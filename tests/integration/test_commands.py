@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,9 @@ import pytest
 from controller import cli
 from controller.ledgers.sqlite import Leadership, SqliteLedger, leader
 from controller.rollout import rows
+from infra.outputs import SCHEMA, to_json
 from tests.tales import TALES
+from tests.unit.test_outputs import PLATFORM
 
 Command = Callable[..., tuple[int, str]]
 
@@ -214,16 +217,38 @@ def test_a_row_that_is_no_json_any_more_ends_in_a_sentence(
     assert printed.endswith("the file was changed by hand or is damaged. Restore it from a copy.\n")
 
 
-@pytest.mark.parametrize("argv", [("plan", "prod"), ("run",), ("promote", "stage", "prod")], ids=lambda argv: argv[0])
+@pytest.mark.parametrize(
+    ("argv", "needed"),
+    [(("plan", "prod"), ("stage",)), (("promote", "stage", "prod"), ("stage",)), (("run",), ("stage", "prod"))],
+    ids=["plan", "promote", "run"],
+)
 def test_without_a_platform_the_commands_that_need_one_say_how_to_get_it(
-    turnabout: Command, tmp_path: Path, argv: tuple[str, ...]
+    turnabout: Command, tmp_path: Path, argv: tuple[str, ...], needed: tuple[str, ...]
 ) -> None:
     code, printed = turnabout(*argv)
     assert code == 1
-    missing = tmp_path / "stage" / "outputs.json"
-    assert printed == (
-        f"{missing}: No such file or directory. Bring the platform up, or run `pulumi up`, to write it.\n"
+    assert printed.splitlines() == [
+        f"{tmp_path / name / 'outputs.json'}: No such file or directory. Bring the platform up, or run `pulumi up`, "
+        "to write it."
+        for name in needed
+    ]
+
+
+def test_a_controller_does_not_begin_with_outputs_of_another_version(turnabout: Command, tmp_path: Path) -> None:
+    """However many environments there are, and though the first one's are good: nothing is made, locked or asked."""
+    for name, schema in (("stage", SCHEMA), ("prod", "turnabout/outputs/2")):
+        (tmp_path / name).mkdir()
+        outputs = replace(PLATFORM, environment=name, repository=f"file://{tmp_path}", schema=schema)
+        (tmp_path / name / "outputs.json").write_text(to_json(outputs))
+    before = sorted(tmp_path.rglob("*"))
+
+    assert turnabout("run") == (
+        1,
+        f"{tmp_path}/prod/outputs.json: 1 problem\n"
+        f'  - schema: "turnabout/outputs/2" is not one this version reads (it reads "{SCHEMA}"); use the '
+        "controller that belongs to the platform, or bring the platform up with this one.\n",
     )
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_doctor_looks_at_everything_though_the_first_thing_is_missing(turnabout: Command) -> None:

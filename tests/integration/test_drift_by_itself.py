@@ -40,10 +40,7 @@ def prod(small: Small) -> Place:
     """An environment that looks every second, with a release that was promoted."""
     place = small.places["prod"]
     place.start()
-    first = place.head()
-    wait("it asks", lambda: (rollout := place.rollout(first)) is not None and "an approval" in rollout.why)
-    assert place.turnabout("approve", "prod", "--reason", "the first one")[0] == 0
-    place.until(first, Phase.PROMOTED)
+    place.approve_first(place.head())
     return place
 
 

@@ -14,7 +14,6 @@ import pytest
 
 from controller import assemble
 from controller.errors import Unreachable
-from controller.model import Phase
 from infra.local.servers import ServerMissing, find_git_daemon, find_haproxy
 from tests.integration import toy
 from tests.integration.small import HERE, Place, begin, discard, wait
@@ -81,9 +80,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     try:
         commit = place.change("Say what is owed", OWES)
         place.start()
-        wait("it asks", lambda: (rollout := place.rollout(commit)) and "an approval" in rollout.why)
-        assert place.turnabout("approve", "one", "--reason", "the first")[0] == 0
-        place.until(commit, Phase.PROMOTED)
+        place.approve_first(commit)
         yield place
     finally:
         discard(small)

@@ -61,6 +61,10 @@ class EmulatedCloud:
         BackendDict.reset()
         del os.environ[MANAGED_POLICIES]
 
+    def shut(self, group: str) -> None:
+        """A zone group is no longer open to the account."""
+        zones.shut(self.region, group)
+
     @property
     def environment(self) -> dict[str, str]:
         """What another process needs to take this for AWS."""

@@ -69,6 +69,13 @@ def install(patches: Patches, opted_in: tuple[str, ...]) -> None:
     patches.around(InstanceBackend, "run_instances", lambda old: _only_what_is_offered(old))
 
 
+def shut(region: str, group: str) -> None:
+    """The group's zones are closed to the account, as AWS closes them for who asks its support."""
+    for zone in RegionsAndZonesBackend.zones[region]:
+        if zone.group_name == group:
+            zone.opt_in_status = CLOSED
+
+
 def zone_of(backend: Any, name: str) -> Zone | None:
     """A zone of the backend's region by its name, also one in the carrier's network."""
     return next((zone for zone in backend.zones.get(backend.region_name, []) if zone.name == name), None)

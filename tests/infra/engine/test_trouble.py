@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -164,6 +165,41 @@ def test_a_zone_that_is_nowhere_is_told_before_anything_is_made(empty: Account) 
     assert empty.state("demo") == []
 
 
+def test_a_zone_that_is_not_open_to_the_account_is_told_and_after_the_opt_in_the_same_command_goes_on(
+    empty: Account,
+) -> None:
+    """On nothing, and on a stack that is up: its state stays as it is to the byte, and so does the cloud."""
+    opt_in = "aws ec2 modify-availability-zone-group --group-name us-east-1-wl1 --opt-in-status opted-in"
+    told = (
+        "demo: AWS does not have what demo asks for: 1 problem\n  - us-east-1-wl1-mia-wlz-1 is not open to this "
+        f"account; open it with `{opt_in}`\n"
+    )
+
+    def refused() -> None:
+        before, done = empty.kept("demo"), len(empty.provider.done)
+        empty.aws.shut("us-east-1-wl1")
+        said = [empty.turnabout(verb, "demo") for verb in ("preview", "up")]
+        assert [(ran.code, ran.err) for ran in said] == [(1, told)] * 2
+        assert (empty.kept("demo"), len(empty.provider.done)) == (before, done)
+        obey(empty, opt_in)
+
+    refused()
+    whole(empty)
+    with empty.edited("demo", {"nodes_per_zone = 2": "nodes_per_zone = 3"}):
+        refused()
+        up = empty.turnabout("up", "demo")
+        assert up.code == 0 and "+ mia-c (ec2 Instance)" in up.err
+    assert len(empty.there(empty.state("demo"))) == len(empty.state("demo"))
+
+
+def obey(account: Account, command: str) -> None:
+    """Do what a sentence says to do by AWS's command line."""
+    service, call, *words = command.split()[1:]
+    flags = (re.sub(r"-?(\w+)", lambda part: part[1].capitalize(), flag[2:]) for flag in words[::2])
+    asked = dict(zip(flags, words[1::2], strict=True))
+    getattr(account.aws.client(service), call.replace("-", "_"))(**asked)
+
+
 def test_a_region_that_aws_does_not_have_is_told_and_the_command_ends(empty: Account) -> None:
     elsewhere = {
         "[infra]": '[infra]\nregion = "us-north-1"',
@@ -230,7 +266,7 @@ def test_a_session_of_aws_that_expires_in_the_middle_is_told_and_the_next_run_go
     [
         (("MONGODB_ATLAS_CLIENT_SECRET",), {}, "MONGODB_ATLAS_CLIENT_SECRET is not set: the service account of"),
         (("PULUMI_CONFIG_PASSPHRASE",), {}, "demo: demo's secrets are behind a passphrase, and none is set"),
-        ((), {"PULUMI_CONFIG_PASSPHRASE": "another"}, "demo: The passphrase is not the one that demo's secrets were"),
+        ((), {"PULUMI_CONFIG_PASSPHRASE": "another"}, "kept: The passphrase is not the one that demo's secrets were"),
         (("PULUMI_BACKEND_URL",), {}, "demo: Pulumi does not know where states are kept; set PULUMI_BACKEND_URL"),
         ((), {"PATH": "/nowhere"}, "There is no pulumi on this machine. Install it"),
     ],
