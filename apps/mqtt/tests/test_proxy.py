@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as some
 
 from apps.mqtt.tests.device import Device, numbered
@@ -64,6 +64,7 @@ def test_a_header_is_whole_or_waited_for() -> None:
         (proxy.SIGNATURE + b"\x21\x11\0\x04abcd", "not of version 2"),
         (header(b"a", more=b"\x05\0\x09x"), "ends after the header"),
         (header(b"\xff"), "not UTF-8"),
+        (proxy.SIGNATURE + b"\x21\x11\0\x13" + ADDRESSES + value(proxy.TLS, b"\7\0\0\0"), "is too short"),
     ],
 )
 def test_a_broken_header_is_refused(raw: bytes, why: str) -> None:
@@ -71,12 +72,20 @@ def test_a_broken_header_is_refused(raw: bytes, why: str) -> None:
         proxy.read(raw)
 
 
-@given(some.binary(max_size=200), some.integers(0, 255), some.integers(0, 255))
-def test_no_header_does_worse_than_being_refused(body: bytes, command: int, family: int) -> None:
-    try:
-        proxy.read(proxy.SIGNATURE + bytes((command, family)) + len(body).to_bytes(2, "big") + body)
-    except Malformed:
-        return
+KINDS = some.sampled_from((proxy.TLS, proxy.COMMON_NAME, 0x04))
+VALUES = some.builds(value, KINDS, some.binary(max_size=8) | some.builds(value, KINDS, some.binary(max_size=8)))
+
+
+@given(
+    some.binary(max_size=40) | some.lists(VALUES).map(lambda told: ADDRESSES + b"".join(told)), some.integers(0, 255)
+)
+@example(ADDRESSES + value(proxy.TLS, b""), 0x21)
+def test_no_header_does_worse_than_being_refused(body: bytes, command: int) -> None:
+    for told in (command, 0x21):
+        try:
+            proxy.read(proxy.SIGNATURE + bytes((told, 0x11)) + len(body).to_bytes(2, "big") + body)
+        except Malformed as broken:
+            assert broken.why
 
 
 def come(edge: Edge, client: str, raw: bytes, source: str = "127.0.0.1", version: int = V5) -> Device:
