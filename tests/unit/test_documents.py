@@ -72,7 +72,8 @@ def test_every_make_target_that_a_page_names_exists() -> None:
 
 @pytest.mark.parametrize("name", docs.PAGES)
 def test_a_reference_page_is_what_the_code_says(name: str) -> None:
-    assert (docs.REFERENCE / name).read_text() == docs.PAGES[name](), "run python -m tests.docs"
+    written, said = (docs.REFERENCE / name).read_text(), docs.PAGES[name]()
+    assert written.split() == said.split(), "run python -m tests.docs"  # Pythons set the columns of help otherwise
 
 
 def test_the_reference_has_every_key_that_the_example_of_an_environment_has() -> None:
