@@ -59,7 +59,7 @@ drift-suite: cloud   ## planted drift: single changes made behind the program's 
 	$(BIN)/python -m tests.drift_suite $(if $(ONLY),--only $(ONLY))
 
 faults: setup    ## the long fault runs: the model's walks, the crash matrix, 200 of the edge; ONLY=edge selects a part
-	$(BIN)/python -m pytest tests/faults tests/model --long $(if $(ONLY),-k $(ONLY)) $(if $(filter edge,$(ONLY)),-n $(JOBS))
+	$(BIN)/python -m pytest tests/faults tests/model --long $(if $(ONLY),-k $(ONLY:edge=test_edge)) $(if $(filter edge,$(ONLY)),-n $(JOBS))
 
 fuzz: setup      ## the edge's codec under atheris; SECONDS=600 looks longer. A shorter look is among the tests
 	mkdir -p build/fuzz/corpus build/fuzz/found
