@@ -52,7 +52,7 @@ test: setup      ## every test; files run side by side, since most of them wait:
 
 infra: cloud engine     ## the infrastructure's tests, and the lives of dev, stage and prod in an emulated cloud
 	rm -f build/infra.json
-	$(BIN)/python -m pytest tests/infra -n 2 --dist loadfile
+	$(BIN)/python -m pytest tests/infra -n 2 --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m tests.infra
 
 drift-suite: cloud   ## planted drift: single changes made behind the program's back, and what reports make of them

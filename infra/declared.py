@@ -56,7 +56,7 @@ def main() -> None:
     gc.disable()  # looking for what a run leaves behind takes longer than the run
     for fd in map(int, sys.argv[1:]):
         for name in LIBRARIES:
-            import_module(name)
+            hasattr(import_module(name), "loaded")  # they are loaded when they are first asked something
         if os.fork() == 0:
             with socket.socket(fileno=fd) as mine, Path(os.devnull).open("r+b", buffering=0) as nowhere:
                 for standard in (sys.stdin, sys.stdout):

@@ -13,9 +13,11 @@ import signal
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pulumi import automation
+from pulumi.automation._stack import StackInitMode  # the SDK shows the class, and not the word that it is made with
 from pulumi.automation.errors import CommandError, StackNotFoundError
 from pulumi.automation.events import EngineEvent, StepEventMetadata
 
@@ -33,8 +35,17 @@ from infra.engine.trouble import (
     unfinished,
 )
 
-PROJECT = "turnabout"
 Told = Callable[[Step], None]
+
+
+class Brief(automation.Stack):
+    """Without what the SDK asks of the engine after each run and nobody here reads: outputs, twice, and the history."""
+
+    def outputs(self) -> automation.OutputMap:
+        return {}
+
+    def info(self, show_secrets: bool = True) -> automation.UpdateSummary:
+        return automation.UpdateSummary("", datetime.now(UTC), "", {}, {}, "")
 
 
 class Stack:
@@ -47,16 +58,13 @@ class Stack:
         self._surroundings = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true", **(surroundings or {})}
         root = find(self.house, self._surroundings.get("PATH"))
         with self._failing([]):
-            self._stack = automation.select_stack(
-                environment,
-                project_name=PROJECT,
+            workspace = automation.LocalWorkspace(
+                work_dir=str(self.house),
                 program=self._program,
-                opts=automation.LocalWorkspaceOptions(
-                    work_dir=str(self.house),
-                    pulumi_command=automation.PulumiCommand(root=str(root)),
-                    env_vars=self._surroundings,
-                ),
+                pulumi_command=automation.PulumiCommand(root=str(root)),
+                env_vars=self._surroundings,
             )
+            self._stack = Brief(environment, workspace, StackInitMode.SELECT)
 
     def _program(self) -> None:
         self._loop = asyncio.get_running_loop()

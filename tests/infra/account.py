@@ -1,7 +1,7 @@
 """An account in an emulated cloud, and a checkout from which real commands bring stacks up in it by the real engine.
 
 The engine is Pulumi's own; its providers are ours, which realise everything by calls of the emulated AWS and Atlas.
-States are kept in a folder, secrets behind a passphrase.
+States are kept in a folder, secrets behind a key of the account's KMS, unless a test wants them elsewhere.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.engine.binary import find
+from tests.infra import warm
 from tests.infra.emulated.cloud import EmulatedCloud
 from tests.infra.provider.admin_api import AdminApi, AtlasClient
 from tests.infra.provider.every import KINDS
@@ -31,6 +32,9 @@ HOUSE = Path(__file__).parents[2]
 PARTS = ("infra", "environments", "apps", "controller")
 SECRET = "the observers' own secret"
 PASSPHRASE = "a passphrase for tests"
+ALIAS, BUCKET = "alias/turnabout", "states"
+BY_KMS = f"awskms://{ALIAS}?region=us-east-1"
+IN_BUCKET = f"s3://{BUCKET}?region=us-east-1"
 LIMIT_SECONDS = 300
 CONFIGURATION = {
     "organisation": "5f0000000000000000000000",
@@ -101,13 +105,16 @@ class Account:
             "PULUMI_DEBUG_PROVIDERS": attach,
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "GOGC": "off",  # the engine ends before looking for garbage is worth it
             "MONGODB_ATLAS_CLIENT_ID": atlas.client,
             "MONGODB_ATLAS_CLIENT_SECRET": atlas.secret,
         }
 
     def turnabout(self, *args: str, without: tuple[str, ...] = (), **more: str) -> Ran:
         """``turnabout infra …``, as a user calls it; ``without`` and ``more`` change its environment variables."""
-        return self._run([sys.executable, "-m", "controller.cli", "infra", *args], without, more)
+        surroundings, started = self._around(without, more), time.monotonic()
+        code, out, err = warm.turnabout(("infra", *args), self.house, surroundings, LIMIT_SECONDS)
+        return Ran(code, out, err, time.monotonic() - started)
 
     def pulumi(self, *args: str, without: tuple[str, ...] = (), **more: str) -> Ran:
         return self._run([str(self.engine / "bin" / "pulumi"), "--non-interactive", *args], without, more)
@@ -121,28 +128,30 @@ class Account:
         )
 
     def _run(self, command: list[str], without: tuple[str, ...], more: Mapping[str, str]) -> Ran:
-        surroundings = {key: value for key, value in {**self.surroundings, **more}.items() if key not in without}
-        started = time.monotonic()
+        surroundings, started = self._around(without, more), time.monotonic()
         done = subprocess.run(
             command, cwd=self.house, env=surroundings, capture_output=True, text=True, timeout=LIMIT_SECONDS
         )
         return Ran(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
 
-    def make_stack(self, environment: str) -> None:
-        """What docs/cloud.md tells to do before the first ``pulumi up``."""
-        steps: list[tuple[str, ...]] = [("stack", "init", environment, "--secrets-provider", "passphrase")]
+    def _around(self, without: tuple[str, ...], more: Mapping[str, str]) -> dict[str, str]:
+        return {key: value for key, value in {**self.surroundings, **more}.items() if key not in without}
+
+    def make_stack(self, environment: str, secrets: str = BY_KMS) -> None:
+        """What docs/deploy.md tells to do before the first ``pulumi up``."""
+        steps: list[tuple[str, ...]] = [("stack", "init", environment, "--secrets-provider", secrets)]
         plain = [word for key, value in CONFIGURATION.items() for word in ("--plaintext", f"{key}={value}")]
         steps += [("config", "set-all", *plain, "--secret", f"observeKey={SECRET}", "--stack", environment)]
         for step in steps:
             done = self.pulumi(*step)
             assert done.code == 0, done.err
 
-    def make_environment(self, name: str) -> None:
+    def make_environment(self, name: str, secrets: str = BY_KMS) -> None:
         """A new environment, once: one file, and a stack."""
         file = self.house / "environments" / f"{name}.toml"
         if not file.exists():
             file.write_text(SMALL.format(name=name))
-            self.make_stack(name)
+            self.make_stack(name, secrets)
 
     def state(self, environment: str) -> list[dict[str, Any]]:
         """The resources that the stack's state has, secrets still encrypted."""
@@ -154,6 +163,16 @@ class Account:
     def kept(self, environment: str) -> str:
         """The state as it lies on disk."""
         return (self.states / ".pulumi" / "stacks" / "turnabout" / f"{environment}.json").read_text()
+
+    @contextmanager
+    def keeping_states_in(self, url: str) -> Iterator[None]:
+        """States are kept elsewhere for as long as the block lasts."""
+        before = self.surroundings["PULUMI_BACKEND_URL"]
+        self.surroundings["PULUMI_BACKEND_URL"] = url
+        try:
+            yield
+        finally:
+            self.surroundings["PULUMI_BACKEND_URL"] = before
 
     @contextmanager
     def edited(self, environment: str, changes: Mapping[str, str]) -> Iterator[None]:
@@ -168,6 +187,20 @@ class Account:
             yield
         finally:
             file.write_text(before)
+
+    def comes_up_whole(self, environment: str) -> None:
+        """Another run goes on to the end; the state and the cloud then have the same, and nothing twice."""
+        self.provider.before = lambda deed, name: None
+        up = self.turnabout("up", environment)
+        assert up.code == 0, up.err
+        assert self.turnabout("refresh", environment).said == f"{environment}: nothing to do"
+        at = [{"Name": "tag:turnabout:environment", "Values": [environment]}]
+        made = self.state(environment)
+        for call, many in (("describe_vpcs", "Vpcs"), ("describe_subnets", "Subnets"), ("describe_volumes", "Volumes")):
+            there = getattr(self.aws.client("ec2"), call)(Filters=at)[many]
+            declared = [one for one in made if one["type"].endswith(f":{many[:-1].capitalize()}")]
+            disks = 2 if many == "Volumes" else 0  # each machine's own disk
+            assert len(there) == len(declared) + disks, many
 
     def there(self, resources: Iterable[Mapping[str, Any]]) -> list[str]:
         """Those of a state's resources that the cloud really has, each asked for by its own call."""
@@ -185,6 +218,15 @@ def open_account(folder: Path) -> Iterator[Account]:
     find(HOUSE)
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each request drowns what failed
     with EmulatedCloud(opted_in=("us-east-1-wl1",)) as aws, AdminApi() as atlas:
-        provider = Provider(Cloud(aws.client, AtlasClient(atlas.url, atlas.client, atlas.secret)))
+        prepare(aws)
+        provider = Provider(Cloud(aws.direct, AtlasClient(atlas.url, atlas.client, atlas.secret)))
         with attached(provider) as attach:
             yield Account(folder, aws, atlas, provider, attach)
+
+
+def prepare(aws: EmulatedCloud) -> None:
+    """What docs/deploy.md tells to do once for each account: a key for secrets, and a bucket for states."""
+    key = aws.client("kms").create_key()["KeyMetadata"]["KeyId"]
+    aws.client("kms").create_alias(AliasName=ALIAS, TargetKeyId=key)
+    aws.client("s3").create_bucket(Bucket=BUCKET)
+    aws.client("s3").put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})

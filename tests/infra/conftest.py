@@ -14,8 +14,20 @@ if TYPE_CHECKING:
 
 HOUSE = Path(__file__).parents[2]
 Run = Callable[..., "Plan"]
+LONGEST = (
+    *(f"engine/test_{name}.py" for name in ("lives", "trouble", "changes", "pipeline", "refused", "asked_for")),
+    "engine/test_replacement.py",
+    *(f"test_{name}.py" for name in ("drift_commits", "drift_beside", "drift_live", "drift_gate", "drift_declared")),
+    "test_promoted_release.py",
+)
+"""These begin first, so that no worker is left alone with one; those of the engine together: they share an account."""
 CONTROLLERS = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAA controllers"
 """The key that may log in where commands go by SSH."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {Path(__file__).parent / name: at for at, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(LONGEST)))
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ class Prod:
     """The shipped prod as it was brought up, and the calls by which somebody changes it."""
 
     def __init__(self, cloud: EmulatedCloud) -> None:
-        self.cloud, self.client = cloud, cache(cloud.client)
+        self.cloud, self.client = cloud, cache(cloud.direct)
         self.ids = fill(self.client, "prod")
         asked = json.dumps({"name": "prod", "table": written(HOUSE / "environments", "prod").table})
         run = [sys.executable, "-m", "infra.declared"]

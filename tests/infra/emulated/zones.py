@@ -71,9 +71,8 @@ def install(patches: Patches, opted_in: tuple[str, ...]) -> None:
 
 def shut(region: str, group: str) -> None:
     """The group's zones are closed to the account, as AWS closes them for who asks its support."""
-    zones: list[Any] = RegionsAndZonesBackend.zones[region]
-    for zone in zones:
-        if zone.group_name == group:
+    for zone in RegionsAndZonesBackend.zones[region]:
+        if isinstance(zone, Zone) and zone.group_name == group:
             zone.opt_in_status = CLOSED
 
 

@@ -48,3 +48,12 @@ def demo(account: Account) -> Account:
     up = account.turnabout("up", "demo")
     assert up.code == 0, up.err
     return account
+
+
+@pytest.fixture
+def empty(account: Account) -> Iterator[Account]:
+    """The account with a stack demo that has nothing."""
+    account.make_environment("demo")
+    assert account.pulumi("destroy", "--yes", "--stack", "demo").code == 0
+    yield account
+    account.provider.before = lambda deed, name: None

@@ -1,7 +1,8 @@
-"""What an environment may ask for besides comes up by the engine as well, all of it at once."""
+"""What an environment may ask for besides comes up by the engine as well, all of it at once; its state in a bucket."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,17 @@ OPTIONAL = (
 )
 
 
-def test_everything_that_may_be_asked_for_comes_up_together(account: Account) -> None:
+@pytest.fixture
+def in_bucket(account: Account) -> Iterator[Account]:
+    """The account with states in a versioned bucket, as the runbook wants them."""
+    from tests.infra.account import IN_BUCKET
+
+    with account.keeping_states_in(IN_BUCKET):
+        yield account
+
+
+def test_everything_that_may_be_asked_for_comes_up_together_with_its_state_in_a_bucket(in_bucket: Account) -> None:
+    account = in_bucket
     account.make_environment("more")
     zone = account.aws.client("route53").create_hosted_zone(Name="more.example.com", CallerReference="more")
     hosted = zone["HostedZone"]["Id"].rpartition("/")[2]
@@ -41,3 +52,6 @@ def test_everything_that_may_be_asked_for_comes_up_together(account: Account) ->
     destroyed = account.pulumi("destroy", "--yes", "--stack", "more")
     assert destroyed.code == 0, destroyed.out
     assert account.there(made) == []
+    removed = account.pulumi("stack", "rm", "--yes", "--stack", "more")
+    assert removed.code == 0, removed.err
+    assert account.turnabout("preview", "more").err.startswith("more: There is no stack more in this backend.")

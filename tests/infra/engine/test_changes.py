@@ -13,8 +13,11 @@ pytestmark = pytest.mark.timeout(600)
 
 
 def machines(account: Account) -> dict[str, str]:
-    """The ids of machines that run, to their types."""
-    running = [{"Name": "instance-state-name", "Values": ["running"]}]
+    """The ids of demo's machines that run, to their types."""
+    running = [
+        {"Name": "instance-state-name", "Values": ["running"]},
+        {"Name": "tag:turnabout:environment", "Values": ["demo"]},
+    ]
     found = account.aws.client("ec2").describe_instances(Filters=running)["Reservations"]
     return {one["InstanceId"]: one["InstanceType"] for reservation in found for one in reservation["Instances"]}
 
