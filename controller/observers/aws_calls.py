@@ -18,6 +18,9 @@ GONE = ("NoSuch", "NotFound")
 PAGES = (("NextToken", "NextToken"), ("NextMarker", "Marker"), ("PaginationToken", "PaginationToken"),
          ("NextContinuationToken", "ContinuationToken"), ("Marker", "Marker"))  # fmt: skip
 """What an answer calls the way to its next page, and what the next call calls it."""
+LISTS_WHOLE = ("ec2",)
+"""Services that answer with an empty list where there is nothing; others leave it out."""
+BROKEN = "Look again; if it stays so, look at what stands between here and AWS."
 Json = dict[str, Any]
 Clients = Callable[[str], Any]
 """A boto3 client of a service."""
@@ -39,7 +42,9 @@ class Calls:
         found: list[Json] = []
         more: Json = {}
         while True:
-            page = self._ask(service, call, {**asked, **more}) or {}
+            page = self._ask(service, call, {**asked, **more}) or {many: []}
+            if service in LISTS_WHOLE and many not in page:  # else a page of somebody else's would be an empty list
+                raise Unreachable(f"asking AWS to {call}", f"its answer has no {many}", BROKEN)
             found += page.get(many) or []
             way = next(((ours, page[theirs]) for theirs, ours in PAGES if page.get(theirs)), None)
             if way is None or page.get("IsTruncated") is False:
@@ -52,6 +57,7 @@ class Calls:
 
     def _ask(self, service: str, call: str, asked: Json) -> Json | None:
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
         attempt = f"asking AWS to {call}"
         self.made += 1
@@ -67,6 +73,8 @@ class Calls:
             if code in DENIED:
                 raise Refused(attempt, f"{code}: {said}", "Give whoever looks this right.") from error
             raise Unreachable(attempt, f"{code}: {said}", "Try again later.") from error
+        except ResponseParserError as error:
+            raise Unreachable(attempt, f"its answer is not whole ({str(error)[:80]} …)", BROKEN) from error
         except BotoCoreError as error:
             raise Unreachable(attempt, str(error), "Look at the credentials and at the way to AWS.") from error
 
