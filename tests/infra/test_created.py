@@ -17,4 +17,4 @@ def test_the_checkouts_cloud_is_taken_whatever_else_is_called_tests(tmp_path: Pa
     env = os.environ | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
     argv = [sys.executable, "-c", ASK, str(ROOT)]
     said = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
-    assert "tests.infra.created.Created" in said.stdout or "Pulumi" in said.stderr.splitlines()[-1], said.stderr
+    assert "tests.infra.created.Created" in said.stdout or "no pulumi on this machine" in said.stderr, said.stderr
