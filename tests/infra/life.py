@@ -32,6 +32,8 @@ class Life:
     state: str
     """The state as it is kept on disk."""
     outputs: Outputs
+    published: Outputs
+    """What the parameter says that controllers read."""
     shrunk: Ran | None
     """A preview of prod with a zone less, while it is protected."""
     refused: Ran | None
@@ -62,6 +64,8 @@ def live(account: Account, environment: str) -> Life:
     there = account.there(resources)
     told = account.pulumi("stack", "output", "outputs", "--show-secrets", "--stack", environment)
     assert told.code == 0, told.err
+    name = f"/turnabout/{environment}/outputs"
+    published = account.aws.client("ssm").get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
     state = account.kept(environment)
     shrunk = shrink(account, environment)
     refused, destroyed = end(account, environment)
@@ -76,6 +80,7 @@ def live(account: Account, environment: str) -> Life:
         there=len(there),
         state=state,
         outputs=from_json(told.out),
+        published=from_json(published, name),
         shrunk=shrunk,
         refused=refused,
         destroyed=destroyed,

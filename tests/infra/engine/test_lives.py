@@ -52,6 +52,7 @@ def test_what_the_controller_is_told_has_the_addresses_that_the_cloud_gave(lives
 
     machines = {one["id"] for one in life.resources if one["type"] == "aws:ec2/instance:Instance"}
     carried = {one["outputs"].get("carrierIp") for one in life.resources if one["type"] == "aws:ec2/eip:Eip"}
+    assert life.published == life.outputs
     assert {node.address for node in life.outputs.nodes} <= machines
     assert {node.carrier for node in life.outputs.nodes if node.carrier} == carried - {None}
 

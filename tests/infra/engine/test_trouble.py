@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.integration.small import wait
 
 if TYPE_CHECKING:
     from tests.infra.account import Account
@@ -91,7 +94,7 @@ def test_ctrl_c_lets_the_engine_end_what_it_has_begun(empty: Account) -> None:
     empty.comes_up_whole("demo")
 
 
-def test_a_run_that_was_killed_is_told_with_what_it_may_have_made(account: Account) -> None:
+def test_a_run_that_was_killed_is_told_with_what_it_may_have_made_and_with_the_way_on(account: Account) -> None:
     account.make_environment("lost")
     halt = Halt(account, "mia-a")
     process = account.start("up", "lost")
@@ -99,6 +102,7 @@ def test_a_run_that_was_killed_is_told_with_what_it_may_have_made(account: Accou
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate(timeout=LIMIT_SECONDS)
     halt.on.set()
+    wait("what was begun is over", lambda: not account.provider.under_way)
 
     unknown = account.turnabout("up", "lost")
     assert unknown.code == 1
@@ -113,10 +117,27 @@ def test_a_run_that_was_killed_is_told_with_what_it_may_have_made(account: Accou
         "--stack lost`, and then again.\n",
     )
     assert account.pulumi("cancel", "--yes", "--stack", "lost").code == 0
+    deleted = delete_what_is_there_of_it(account, unknown.err)
+    assert "mia-a" in deleted
     cleared = account.pulumi("refresh", "--clear-pending-creates", "--yes", "--stack", "lost")
     assert cleared.code == 0, cleared.out + cleared.err
-    made = account.state("lost")
-    assert len(account.there(made)) == len(made) > 0
+    account.comes_up_whole("lost")
+
+
+def delete_what_is_there_of_it(account: Account, sentence: str) -> set[str]:
+    """As somebody who looks in the cloud for what a sentence names; the names of what was there."""
+    from tests.infra.provider.every import KINDS
+    from tests.infra.provider.wire import kind_of, name_of
+
+    told = set(re.findall(r"([\w-]+) \(", sentence))
+    mine = {
+        urn: made
+        for urn, made in account.provider.made.items()
+        if urn.startswith("urn:pulumi:lost::") and name_of(urn) in told
+    }
+    for urn, (id, asked) in reversed(mine.items()):
+        KINDS[kind_of(urn)](account.provider.cloud).delete(id, asked)
+    return {name_of(urn) for urn in mine}
 
 
 def test_a_session_of_aws_that_expires_in_the_middle_is_told_and_the_next_run_goes_on(empty: Account) -> None:

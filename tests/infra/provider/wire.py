@@ -41,6 +41,9 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         self.before: Hook = lambda deed, name: None
         self.done: list[tuple[str, str]] = []
         """What was really done: create, update or delete, and the resource's name."""
+        self.made: dict[str, tuple[str, Json]] = {}
+        """URN to the id of what was made, and what was asked for: the cloud has it though the engine may not know."""
+        self.under_way: set[str] = set()
 
     def Handshake(self, request: Any, context: Any) -> Any:  # noqa: N802 - these are gRPC's names
         return proto.ProviderHandshakeResponse()
@@ -110,6 +113,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             return proto.CreateResponse(properties=request.properties)
         with self._doing("create", request.urn, context) as kind:
             id = kind.create(asked)
+            self.made[request.urn] = id, asked
             made = kind.read(id, asked) or {}
             if forgotten := sorted(asked.keys() - made.keys() - kind.keeps):
                 raise NotImplementedError(f"the emulated cloud forgot {', '.join(forgotten)} of {kind.token}")
@@ -141,11 +145,15 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     @contextmanager
     def _doing(self, deed: str, urn: str, context: Any) -> Iterator[Kind]:
-        with refusals(context):
-            self.before(deed, name_of(urn))
-            with self.one_at_a_time:
-                yield KINDS[kind_of(urn)](self.cloud)
-                self.done.append((deed, name_of(urn)))
+        self.under_way.add(urn)
+        try:
+            with refusals(context):
+                self.before(deed, name_of(urn))
+                with self.one_at_a_time:
+                    yield KINDS[kind_of(urn)](self.cloud)
+                    self.done.append((deed, name_of(urn)))
+        finally:
+            self.under_way.discard(urn)
 
 
 @contextmanager
