@@ -28,6 +28,7 @@ def declared(resources: Sequence[PolicyResource]) -> list[Declared]:
             name=one.name,
             inputs=dict(_known(one.props)),
             refs={key: of[0].name for key, of in one.property_dependencies.items() if of},
+            protected=one.opts.protect,
         )
         for one in resources
     ]

@@ -8,6 +8,8 @@ not say is in ``environments``; that a zone or a machine is offered is asked in 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
+from itertools import combinations
 from typing import Any
 
 WORLD = ("0.0.0.0/0", "::/0")
@@ -28,6 +30,11 @@ TAGGED = (
 )
 
 
+KEPT = ("Volume", "Bucket", "AdvancedCluster", "FlexCluster")
+"""What cannot be made again: the data in it is gone with it."""
+SHARED_TIERS = ("M0", "M2", "M5")
+
+
 @dataclass(frozen=True, slots=True)
 class Declared:
     """One resource: its kind without the package's path, such as ``Instance``, and what was declared."""
@@ -37,6 +44,8 @@ class Declared:
     inputs: Mapping[str, Any]
     refs: Mapping[str, str]
     """Input to the name of the resource (of any kind) whose value it is."""
+    protected: bool = False
+    """Whether Pulumi refuses to delete it."""
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
@@ -100,6 +109,35 @@ def addresses_of_the_node_s_own_zone(declared: Sequence[Declared]) -> Iterator[s
         zone, group = zones.get(one.refs.get("instanceId", "")), groups.get(one.refs.get("allocationId", ""))
         if zone and "-wlz-" in zone and group != zone:
             yield f"{one} gives a node of {zone} an address of {group or 'the region'}; take one of {zone}"
+
+
+def networks_apart(declared: Sequence[Declared]) -> Iterator[str]:
+    known = [one for one in of(declared, "Subnet") if one.inputs.get("cidrBlock")]
+    for first, second in combinations(known, 2):
+        cidr = second.inputs["cidrBlock"]
+        if ip_network(first.inputs["cidrBlock"]).overlaps(ip_network(cidr)):
+            yield f"{second} has addresses of {first}, which is {first.inputs['cidrBlock']}; {cidr} must be another"
+
+
+def all_is_protected_or_nothing(declared: Sequence[Declared]) -> Iterator[str]:
+    kept = of(declared, *KEPT)
+    if not any(one.protected for one in kept):
+        return
+    for one in kept:
+        if not one.protected:
+            yield f"{one} may be deleted while others here may not; protect it as well, as infra.protect does"
+
+
+def what_is_protected_is_backed_up(declared: Sequence[Declared]) -> Iterator[str]:
+    for one in of(declared, "AdvancedCluster", "FlexCluster"):
+        if not one.protected:
+            continue
+        if one.kind == "FlexCluster" or tiers(one) & {*SHARED_TIERS}:
+            yield f"{one} is protected and of a tier that others share; take M10 or above"
+        elif one.inputs.get("backupEnabled") is not True:
+            yield f"{one} is protected and nobody backs it up; set backup_enabled"
+        if one.inputs.get("terminationProtectionEnabled") is not True:
+            yield f"{one} is protected here and not in Atlas; set termination_protection_enabled"
 
 
 def far_store_not_open(declared: Sequence[Declared]) -> Iterator[str]:
@@ -174,6 +212,11 @@ def said(one: Declared, key: str) -> bool:
     return bool(one.inputs.get(key) or one.refs.get(key))
 
 
+def tiers(cluster: Declared) -> set[str]:
+    regions = [one for spec in cluster.inputs.get("replicationSpecs") or () for one in spec.get("regionConfigs") or ()]
+    return {str((one.get("electableSpecs") or {}).get("instanceSize")) for one in regions}
+
+
 def is_edge(one: Declared) -> bool:
     return "-wlz-" in str(one.inputs.get("availabilityZone", ""))
 
@@ -186,6 +229,9 @@ RULES: tuple[Rule, ...] = (
     edge_never_routes_to_the_internet,
     one_carrier_gateway,
     addresses_of_the_node_s_own_zone,
+    networks_apart,
+    all_is_protected_or_nothing,
+    what_is_protected_is_backed_up,
     far_store_not_open,
     everything_tagged,
     buckets_private_and_versioned,

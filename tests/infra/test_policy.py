@@ -26,6 +26,7 @@ def declared(plan: Plan) -> list[Declared]:
             one.name,
             one.inputs,
             {key: names[value] for key, value in one.inputs.items() if isinstance(value, str) and value in names},
+            one.protect,
         )
         for one in plan.clouds()
     ]
@@ -36,12 +37,21 @@ def test_the_shipped_environments_break_no_rule(plan: Callable[[str], Plan], sta
     assert broken(declared(plan(stack))) == ()
 
 
-def one(kind: str, name: str = "x", refs: dict[str, str] | None = None, **inputs: Any) -> Declared:
-    return Declared(kind, name, inputs, refs or {})
+def one(
+    kind: str, name: str = "x", refs: dict[str, str] | None = None, protected: bool = False, **inputs: Any
+) -> Declared:
+    return Declared(kind, name, inputs, refs or {}, protected)
 
 
 TAGS = {"turnabout:environment": "dev"}
 BOS = "us-east-1-wl1-bos-wlz-1"
+CLUSTER: dict[str, Any] = {
+    "encryptionAtRestProvider": "AWS",
+    "backupEnabled": True,
+    "terminationProtectionEnabled": True,
+    "replicationSpecs": [{"regionConfigs": [{"electableSpecs": {"instanceSize": "M10"}}]}],
+}
+SHARED = [{"regionConfigs": [{"electableSpecs": {"instanceSize": "M0"}}]}]
 GOOD: tuple[Declared, ...] = (
     one("SecurityGroupIngressRule", "ssh", ipProtocol="tcp", fromPort=22, toPort=22, cidrIpv4="198.51.100.0/24"),
     one("SecurityGroupIngressRule", "front", ipProtocol="tcp", fromPort=1883, toPort=1883, cidrIpv4="0.0.0.0/0"),
@@ -53,8 +63,9 @@ GOOD: tuple[Declared, ...] = (
         metadataOptions={"httpTokens": "required"},
         rootBlockDevice={"encrypted": True},
     ),
-    one("Volume", "data", tags=TAGS, availabilityZone=BOS, type="gp2", encrypted=True),
-    one("Subnet", "bos", tags=TAGS, availabilityZone=BOS),
+    one("Volume", "data", tags=TAGS, protected=True, availabilityZone=BOS, type="gp2", encrypted=True),
+    one("Subnet", "bos", tags=TAGS, availabilityZone=BOS, cidrBlock="10.0.1.0/24"),
+    one("Subnet", "public", tags=TAGS, cidrBlock="10.0.2.0/24"),
     one("RouteTableAssociation", "bos", {"subnetId": "bos", "routeTableId": "carrier"}),
     one("Route", "out", {"routeTableId": "carrier"}, carrierGatewayId="cagw-1"),
     one("Route", "public", {"routeTableId": "public"}, gatewayId="igw-1"),
@@ -62,7 +73,7 @@ GOOD: tuple[Declared, ...] = (
     one("Eip", "bos-a", tags=TAGS, networkBorderGroup=BOS),
     one("EipAssociation", "bos-a", {"instanceId": "bos-a", "allocationId": "bos-a"}),
     one("ProjectIpAccessList", "bos-a", ipAddress="155.146.0.1"),
-    one("Bucket", "artifacts", tags=TAGS),
+    one("Bucket", "artifacts", tags=TAGS, protected=True),
     one(
         "BucketPublicAccessBlock",
         "artifacts",
@@ -77,18 +88,21 @@ GOOD: tuple[Declared, ...] = (
         "Repository", "mqtt", tags=TAGS, imageTagMutability="IMMUTABLE", imageScanningConfiguration={"scanOnPush": True}
     ),
     one("EncryptionAtRest", "store"),
-    one("AdvancedCluster", "store", encryptionAtRestProvider="AWS"),
+    one("AdvancedCluster", "store", protected=True, **CLUSTER),
     one("RolePolicy", "nodes", policy='{"Statement": [{"Effect": "Allow", "Action": ["s3:GetObject"]}]}'),
 )
 
 
-def but(kind: str, name: str, refs: dict[str, str] | None = None, **inputs: Any) -> list[Declared]:
+def but(
+    kind: str, name: str, refs: dict[str, str] | None = None, protected: bool | None = None, **inputs: Any
+) -> list[Declared]:
     """The good ones, one of them with other inputs."""
     found = [one for one in GOOD if (one.kind, one.name) == (kind, name)]
     assert len(found) == 1
     changed = dataclasses.replace(
-        found[0], inputs={**found[0].inputs, **inputs}, refs={**found[0].refs, **(refs or {})}
-    )
+        found[0], inputs={**found[0].inputs, **inputs}, refs={**found[0].refs, **(refs or {})},
+        protected=found[0].protected if protected is None else protected,
+    )  # fmt: skip
     return [changed if one is found[0] else one for one in GOOD]
 
 
@@ -147,6 +161,31 @@ RED: list[tuple[str, Sequence[Declared], str]] = [
         "addresses_of_the_node_s_own_zone",
         but("Eip", "bos-a", networkBorderGroup=None),
         f"EipAssociation bos-a gives a node of {BOS} an address of the region; take one of {BOS}",
+    ),
+    (
+        "networks_apart",
+        but("Subnet", "public", cidrBlock="10.0.0.0/22"),
+        "Subnet public has addresses of Subnet bos, which is 10.0.1.0/24; 10.0.0.0/22 must be another",
+    ),
+    (
+        "all_is_protected_or_nothing",
+        but("Bucket", "artifacts", protected=False),
+        "Bucket artifacts may be deleted while others here may not; protect it as well, as infra.protect does",
+    ),
+    (
+        "what_is_protected_is_backed_up",
+        but("AdvancedCluster", "store", backupEnabled=False),
+        "AdvancedCluster store is protected and nobody backs it up; set backup_enabled",
+    ),
+    (
+        "what_is_protected_is_backed_up",
+        but("AdvancedCluster", "store", replicationSpecs=SHARED),
+        "AdvancedCluster store is protected and of a tier that others share; take M10 or above",
+    ),
+    (
+        "what_is_protected_is_backed_up",
+        but("AdvancedCluster", "store", terminationProtectionEnabled=False),
+        "AdvancedCluster store is protected here and not in Atlas; set termination_protection_enabled",
     ),
     (
         "far_store_not_open",
