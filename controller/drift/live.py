@@ -19,7 +19,7 @@ from controller.drift.unmanaged import unmanaged
 MOST_SHARE = 0.3
 """If more than this share of an environment is not as declared, no command to mend it is printed."""
 WHOLE = ("tags", "policy", "assumeRolePolicy", "alarmActions", "defaultActions", "rules", "subnets", "securityGroups",
-         "vpcSecurityGroupIds")  # fmt: skip
+         "vpcSecurityGroupIds", "roles", "scopes", "actions")  # fmt: skip
 """What a description says whole, so that something more in it differs too."""
 
 

@@ -72,11 +72,17 @@ def flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
+NAMES = {"name": 2, "action": 1, "roleName": 1}
+"""What an element of a list may be called by, and of how many at least."""
+
+
 def keyed(values: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
     """The elements of a list, by their own names where each has one: a new one then moves no other."""
-    names = [one.get("name") if isinstance(one, dict) else None for one in values]
-    own = len(names) > 1 and all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
-    return zip(names if own else range(len(values)), values, strict=True)
+    for key, least in NAMES.items():
+        names = [one.get(key) if isinstance(one, dict) else None for one in values]
+        if len(names) >= least and all(isinstance(name, str) for name in names) and len(set(names)) == len(names):
+            return zip(names, values, strict=True)
+    return enumerate(values)
 
 
 def document(value: Any) -> Any:

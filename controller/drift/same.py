@@ -28,9 +28,9 @@ JOINS: Mapping[str, tuple[str, ...]] = {
     "aws.ssm.Parameter": ("name",),
     "mongodbatlas.Project": ("name",),
     "mongodbatlas.AdvancedCluster": ("name",),
-    "mongodbatlas.DatabaseUser": ("roles[0].roleName",),
+    "mongodbatlas.DatabaseUser": ("username",),
     "mongodbatlas.CustomDbRole": ("roleName",),
-    "mongodbatlas.ProjectIpAccessList": ("comment",),
+    "mongodbatlas.ProjectIpAccessList": ("comment", "cidrBlock"),
     "mongodbatlas.MaintenanceWindow": (),
     "mongodbatlas.CloudBackupSchedule": ("clusterName",),
     "aws.lb.Listener": ("loadBalancerArn", "port"),
@@ -48,11 +48,15 @@ JOINS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Kinds that are known by some of their values; the others are known by their name tag."""
 NAME = ("tags.Name",)
-REFERS = re.compile(r"(?:Ids?|Arns?|^role|^bucket|^subnets|^securityGroups|Resource|^alarmActions)(?:\[\d+\])?$")
+REFERS = re.compile(
+    r"(?:Ids?|Arns?|^role|^username|^bucket|^subnets|^securityGroups|Resource|^alarmActions)(?:\[\d+\])?$"
+)
 """Where a value names another resource."""
 PARAMETER = ":parameter"
 OF_AN_ACCOUNT = re.compile(r"arn:aws:ssm:[a-z0-9-]+:[0-9]{12}(:parameter/.*)")
 """An ARN with a parameter's name, by which it is known though it may be gone."""
+ROLE_ARN = re.compile(r"arn:aws:iam::\d+:role/(.+)-[0-9a-f]{6,8}")
+"""A role whose name ends with what the engine made up."""
 A_SET = re.compile(
     r"((?:^|.*\.)(?:Action|NotAction|Resource|NotResource)"
     r"|^(?:subnets|securityGroups|vpcSecurityGroupIds))(?:\[\d+\])?$"
@@ -113,6 +117,8 @@ def known(values: Mapping[str, Any], ids: Mapping[str, str]) -> dict[str, Any]:
             return ids.get(value, value) if isinstance(value, str) else value
         if found := OF_AN_ACCOUNT.match(value):
             return ids.get(found[1], value)
+        if (found := ROLE_ARN.fullmatch(value)) and not any(id.startswith("arn:aws:iam::") for id in ids):
+            return f"role-{found[1]}"  # nobody looked at roles, so that their names must do
         whole, slash, rest = value.partition("/")
         return f"{ids[whole]}{slash}{rest}" if slash and whole in ids else value
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from shlex import quote
 from typing import Any
 
 from controller.drift import severity
@@ -12,6 +13,7 @@ from controller.drift.same import Live
 
 
 def unmanaged(environment: str, one: Live, values: Mapping[str, Any]) -> Finding:
+    where = f"{environment}'s project in Atlas" if one.kind.startswith("mongodbatlas.") else f"{environment}'s network"
     told = [f"{path} {shown(value)}" for path, value in values.items() if value not in (None, "")]
     return Finding(
         kind=Kind.UNMANAGED,
@@ -20,11 +22,11 @@ def unmanaged(environment: str, one: Live, values: Mapping[str, Any]) -> Finding
         odd=(environment,),
         severity=severity.of(one.kind, "cidrIpv4" if "Rule" in one.kind else "(there)"),
         state=State.UNEXPLAINED,
-        why=f"It is in {environment}'s network or carries its tag: {listed(told, 6) or 'nothing more is known of it'}.",
+        why=f"It is in {where} or carries its tag: {listed(told, 6) or 'nothing more is known of it'}.",
         differences=tuple(Difference(path, {environment: shown(value)}) for path, value in values.items()),
         values={environment: one.id},
         remedies=(
-            Remedy("remove it", REMOVAL.get(one.kind, "aws … delete").format(id=one.id, **group(one))),
+            Remedy("remove it", REMOVAL.get(one.kind, "aws … delete").format(id=quote(one.id), **group(one))),
             Remedy("take it into the program", f"pulumi import --stack {environment} {one.kind} {one.id}"),
         ),
     )
@@ -32,7 +34,9 @@ def unmanaged(environment: str, one: Live, values: Mapping[str, Any]) -> Finding
 
 def group(one: Live) -> dict[str, str]:
     parts = one.id.partition("|")
-    return {"first": parts[0], "second": parts[2], "group": str(one.values.get("securityGroupId", ""))}
+    of = {"group": "securityGroupId", "project": "projectId", "database": "authDatabaseName", "user": "username"}
+    named = {key: quote(str(one.values.get(path, ""))) for key, path in of.items()}
+    return {"first": quote(parts[0]), "second": quote(parts[2]), **named}
 
 
 REMOVAL: Mapping[str, str] = {
@@ -63,5 +67,9 @@ REMOVAL: Mapping[str, str] = {
     "aws.iam.RolePolicyAttachment": "aws iam detach-role-policy --role-name {first} --policy-arn {second}",
     "aws.s3.BucketObjectv2": "aws s3api delete-object --bucket {first} --key {second}",
     "aws.cloudwatch.MetricAlarm": "aws cloudwatch delete-alarms --alarm-names {id}",
+    "mongodbatlas.ProjectIpAccessList": "atlas accessLists delete {id} --projectId {project}",
+    "mongodbatlas.DatabaseUser": "atlas dbusers delete {user} --authDB {database} --projectId {project}",
+    "mongodbatlas.CustomDbRole": "atlas customDbRoles delete {id} --projectId {project}",
+    "mongodbatlas.AdvancedCluster": "atlas clusters delete {id} --projectId {project}",
 }
 """By kind: the command that takes away what nobody declares."""

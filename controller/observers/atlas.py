@@ -7,6 +7,7 @@ learns from AWS (addresses, the names of roles) is not compared: nobody knows it
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -27,19 +28,26 @@ PROJECT, CLUSTER, USER, ROLE, ADDRESS, WINDOW, BACKUP = KINDS = (
 )  # fmt: skip
 LISTS = {
     CLUSTER: ("/clusters", "name"), USER: ("/databaseUsers", "username"), ROLE: ("/customDBRoles/roles", "roleName"),
-    ADDRESS: ("/accessList", "cidrBlock"),
+    ADDRESS: ("/accessList", "ipAddress"),
 }  # fmt: skip
 """Where each kind is listed, and what one of it is called."""
 SAID = {
     CLUSTER: ("name", "clusterType", "backupEnabled", "pitEnabled", "terminationProtectionEnabled",
               "encryptionAtRestProvider", "replicationSpecs"),
-    USER: ("roles", "scopes"),
+    USER: ("username", "roles", "scopes"),
     ROLE: ("roleName", "actions"),
     ADDRESS: ("comment",),
     WINDOW: ("dayOfWeek", "hourOfDay"),
     BACKUP: ("clusterName", "restoreWindowDays"),
 }  # fmt: skip
 """What is compared of each kind, by the names that the program and the API share."""
+SPELLED = (
+    (re.compile(r"(autoScaling\.compute)\.(\w)"), lambda found: f"{found[1]}{found[2].upper()}"),
+    (re.compile(r"autoScaling\.diskGB\.enabled$"), lambda found: "autoScaling.diskGbEnabled"),
+    (re.compile(r"(actions.*\.resources.*)\.db$"), lambda found: f"{found[1]}.databaseName"),
+    (re.compile(r"(actions.*\.resources.*)\.collection$"), lambda found: f"{found[1]}.collectionName"),
+)
+"""Paths that the API calls otherwise than the program does."""
 
 
 class AtlasProject:
@@ -78,7 +86,7 @@ class AtlasProject:
                 blind[kind] = no.said
                 continue
             clusters = listed if kind == CLUSTER else clusters
-            found += [self._live(kind, str(one.get(named) or one.get("ipAddress")), one) for one in listed]
+            found += [self._live(kind, called(kind, named, one), {**one, "projectId": project["id"]}) for one in listed]
         alone = [(WINDOW, "/maintenanceWindow")]
         backed = (one["name"] for one in clusters if one.get("backupEnabled"))
         alone += [(BACKUP, f"/clusters/{quote(name)}/backup/schedule") for name in backed]
@@ -92,9 +100,15 @@ class AtlasProject:
 
     def _live(self, kind: str, id: str, said: Json) -> Live:
         values = {name: said.get(name) for name in SAID[kind]} if kind in SAID else said
+        if kind in LISTS:
+            values["projectId"] = said["projectId"]
         if kind == CLUSTER:
             values["mongoDbMajorVersion"] = said.get("mongoDBMajorVersion")
-        return Live(kind, id, dict(flat(values)))
+        if kind == USER:
+            values["authDatabaseName"] = said.get("databaseName")
+        if kind == ADDRESS and not said.get("ipAddress"):
+            values["cidrBlock"] = said.get("cidrBlock")  # a network is no node's address, whatever is written beside it
+        return Live(kind, id, {spelled(path): value for path, value in flat(values)})
 
     # ---- calls
 
@@ -139,6 +153,19 @@ class AtlasProject:
             if tries + 1 < TRIES:
                 self._wait(min(LONGEST_WAIT, float(answer.headers.get("Retry-After") or 0.5 * 2**tries)))
         return read(answer.status_code, answer.text, answer.json if answer.text else dict, attempt)
+
+
+def called(kind: str, named: str, one: Json) -> str:
+    """Who one of a list is: a user by where it proves itself too, since two may have one name."""
+    name = str(one.get(named) or one.get("cidrBlock"))
+    return f"{one.get('databaseName')}/{name}" if kind == USER else name
+
+
+def spelled(path: str) -> str:
+    """A path as the program has it."""
+    for api, program in SPELLED:
+        path = api.sub(program, path)
+    return path
 
 
 def read(status: int, text: str, said: Callable[[], Any], attempt: str) -> Any:

@@ -21,13 +21,14 @@ from pathlib import Path
 
 from controller.drift.finding import Finding
 from tests.bench.result import Line, Part, write
-from tests.drift_suite.changes import CLOUD, FLEET, PROGRAM, STORE, WAIVER, Change, changes
+from tests.drift_suite.atlas import Atlas
+from tests.drift_suite.changes import ATLAS, CLOUD, FLEET, PROGRAM, STORE, WAIVER, Change, changes
 from tests.drift_suite.clouds import MORE_ZONES, Cloud, grown, looked_at, shipped
 from tests.drift_suite.fleets import Fleet, makes
 from tests.drift_suite.rooms import Checkout, Room, Store
 
 ROOMS: Mapping[str, Callable[[ExitStack], Room]] = {
-    CLOUD: Cloud, STORE: Store, FLEET: Fleet, PROGRAM: Checkout, WAIVER: Checkout,
+    CLOUD: Cloud, ATLAS: Atlas, STORE: Store, FLEET: Fleet, PROGRAM: Checkout, WAIVER: Checkout,
 }  # fmt: skip
 PLAN, RESULT = Path("build/drift-suite-plan.json"), Path("build/drift-suite.json")
 

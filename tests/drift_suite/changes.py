@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-CLOUD, STORE, FLEET, PROGRAM, WAIVER = "cloud", "store", "fleet", "program", "waiver"
+CLOUD, ATLAS, STORE, FLEET, PROGRAM, WAIVER = "cloud", "atlas", "store", "fleet", "program", "waiver"
 SKIP, CLOCK, PACKAGE = "bring a release past stage", "set the clock wrong", "install a newer package"
 
 
@@ -40,7 +40,7 @@ TAGGED = (
 def changes(seed: int) -> tuple[Change, ...]:
     """Every change, in an order and on things that the seed decides."""
     chance = random.Random(seed)
-    made = [*cloud(chance), *beside(chance), *store(), *fleet(chance), *program(), *waivers()]
+    made = [*cloud(chance), *beside(chance), *store(), *fleet(chance), *program(), *waivers(), *atlas()]
     rooms = {room: [change for change in made if change.room == room] for room in dict.fromkeys(c.room for c in made)}
     return tuple(change for of in rooms.values() for change in chance.sample(of, len(of)))
 
@@ -153,6 +153,29 @@ def store() -> Iterator[Change]:
     ):
         yield Change(STORE, name, (expects,))
     yield Change(STORE, "drop the collection", ("orders collection", "orders index by_customer", "orders validator"))
+
+
+def atlas() -> Iterator[Change]:
+    """What somebody changes in Atlas's project by its Admin API."""
+    address, user, cluster = "ProjectIpAccessList", "DatabaseUser", "AdvancedCluster store"
+    grows = "replicationSpecs[0].regionConfigs[0].autoScaling.computeMaxInstanceSize"
+    for name, expects, given in (
+        ("let everybody in", f"{address} 0.0.0.0/0", ()),
+        ("let a network in as if it were a node", f"{address} 203.0.113.0/24", ("bos-a",)),
+        ("shut a node out", f"{address} store-dfw-b", ("dfw-b",)),
+        ("add a user", f"{user} admin/eve", ()),
+        ("make a user mighty", f"{user} store-mqtt_bos roles[atlasAdmin]", ("nodes-BOS",)),
+        ("give a user another's role", f"{user} store-c360_region roles[", ("nodes-region", "mqtt_dfw")),
+        ("let a user into every cluster", f"{user} store-mqtt_dfw scopes", ("nodes-DFW",)),
+        ("let a database role do more", "CustomDbRole store-mqtt_dfw actions[REMOVE]", ("mqtt_dfw",)),
+        ("add a database role", "CustomDbRole by_hand", ()),
+        ("let the cluster be terminated", f"{cluster} terminationProtectionEnabled", ()),
+        ("stop continuous backups", f"{cluster} pitEnabled", ()),
+        ("let the cluster grow larger", f"{cluster} {grows}", ()),
+        ("keep backups for a day", "CloudBackupSchedule store restoreWindowDays", ()),
+        ("maintain at noon", "MaintenanceWindow store hourOfDay", ()),
+    ):
+        yield Change(ATLAS, name, (expects,), given)
 
 
 PROGRAMS = {

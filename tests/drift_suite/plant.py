@@ -1,7 +1,7 @@
 """``python -m tests.drift_suite.plant ROOM NAME WHERE GIVEN…``: make one change, as somebody without a program would.
 
-The cloud is changed by AWS's API, a store by MongoDB's, a checkout by an editor. This process knows nothing of who
-looks.
+The cloud is changed by AWS's API and Atlas's, a store by MongoDB's, a checkout by an editor. This process knows nothing
+of who looks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.drift_suite.changes import CLOCK, CLOUD, FLEET, PACKAGE, PROGRAM, PROGRAMS, SKIP, STORE, WAIVER
+from tests.drift_suite.changes import ATLAS, CLOCK, CLOUD, FLEET, PACKAGE, PROGRAM, PROGRAMS, SKIP, STORE, WAIVER
+from tests.drift_suite.plant_atlas import in_atlas
 
 EVERYWHERE = {"IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
 WRONG_CLOCK, WRONG_BY = Path(__file__).with_name("wrong_clock.c"), 47
@@ -246,6 +247,8 @@ def in_waivers(name: str, checkout: Path) -> None:
 def main(room: str, name: str, where: str, *given: str) -> None:
     if room == CLOUD:
         in_cloud(name, json.loads(Path(where).read_text()), list(given))
+    elif room == ATLAS:
+        in_atlas(name, where, *given)
     elif room == STORE:
         in_store(name, int(where))
     elif room == FLEET:

@@ -27,7 +27,7 @@ HOUSE = Path(__file__).parents[2]
 
 
 class Making(Willing):
-    """Makes what AWS is asked for; what is Atlas's, and what the emulated cloud cannot, is only said to be there."""
+    """Makes what is asked for; what the emulated cloud cannot, or Atlas without a server, is only said to be there."""
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__()
@@ -40,11 +40,12 @@ class Making(Willing):
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         kind = KINDS.get(args.typ)
-        if kind is None or not args.typ.startswith("aws:"):
+        if kind is None or (not args.typ.startswith("aws:") and self.cloud.atlas is None):
             return super().new_resource(args)
         asked = {key: whole(rpc.unwrap_rpc_secret(value)) for key, value in args.inputs.items()}
         if kind.named and kind.named not in asked:
-            asked[kind.named] = f"{args.name[:20]}-0f1e2d".lower().replace("_", "-")
+            name = f"{args.name[:20]}-0f1e2d".replace("_", "-")
+            asked[kind.named] = name.lower() if kind.named == "bucket" else name
         maker = kind(self.cloud)
         id = maker.create(asked)
         self.made[f"{args.typ.rpartition(':')[2]} {args.name}"] = id
@@ -62,10 +63,10 @@ def whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def fill(client: Callable[[str], Any], name: str, table: Table | None = None) -> dict[str, str]:
+def fill(client: Callable[[str], Any], name: str, table: Table | None = None, atlas: Any = None) -> dict[str, str]:
     """Bring the shipped environment up, or what ``table`` makes of it: kind and logical name to the id of each."""
     environment = from_folder(HOUSE / "environments", name) if table is None else imagined(name, table)
-    making = Making(Cloud(client, None))
+    making = Making(Cloud(client, atlas))
     apps = {app: read_app(HOUSE / "apps", app) for app in environment.fleets}
     run(lambda: declared.export(environment, apps), name, answers=making)
     return making.made

@@ -21,21 +21,40 @@ from tests.infra.provider.admin_api import AdminApi, missing, refusal
 from tests.infra.provider.kinds import Json
 
 GROUP = "5f" * 12
+INSERT, FIND = (
+    {"action": action, "resources": [{"databaseName": "zone_bos", "collectionName": "readings"}]}
+    for action in ("INSERT", "FIND")
+)
 CLUSTER = {
     "name": "turnabout-prod",
     "clusterType": "REPLICASET",
     "backupEnabled": True,
     "terminationProtectionEnabled": True,
 }
+GROWTH = {"computeMaxInstanceSize": "M50", "diskGbEnabled": True}
 DECLARED: dict[str, Json] = {
     "project:Project": {"name": "turnabout-prod", "orgId": "0", "tags": {}},
-    "advancedCluster:AdvancedCluster": {**CLUSTER, "mongoDbMajorVersion": "8.0", "projectId": "project-store"},
-    "customDbRole:CustomDbRole": {"roleName": "mqtt_bos", "actions": [{"action": "INSERT", "resources": []}]},
-    "databaseUser:DatabaseUser": {"username": "made up", "roles": [{"roleName": "mqtt_bos", "databaseName": "admin"}]},
+    "advancedCluster:AdvancedCluster": {
+        **CLUSTER,
+        "mongoDbMajorVersion": "8.0",
+        "projectId": "project-store",
+        "replicationSpecs": [{"autoScaling": GROWTH}],
+    },
+    "customDbRole:CustomDbRole": {"roleName": "mqtt_bos", "actions": [INSERT, FIND]},
+    "databaseUser:DatabaseUser": {
+        "username": "role-nodes-BOS",
+        "roles": [{"roleName": "mqtt_bos", "databaseName": "admin"}],
+    },
     "projectIpAccessList:ProjectIpAccessList": {"comment": "bos-a", "ipAddress": "made up"},
     "maintenanceWindow:MaintenanceWindow": {"dayOfWeek": 3, "hourOfDay": 4},
     "cloudBackupSchedule:CloudBackupSchedule": {"clusterName": "turnabout-prod", "restoreWindowDays": 2},
 }
+
+
+def told() -> list[Json]:
+    """The declared actions as the API spells them."""
+    where = [{"db": "zone_bos", "collection": "readings"}]
+    return [{"action": action, "resources": [dict(one) for one in where]} for action in ("INSERT", "FIND")]
 
 
 class Listing(AdminApi):
@@ -72,15 +91,21 @@ def server() -> Iterator[Listing]:
     server = Listing()
     with server:
         under = f"/groups/{GROUP}"
-        arn = "arn:aws:iam::1:role/nodes-BOS"
+        arn = "arn:aws:iam::1:role/nodes-BOS-0f1e2d"
         server.things = {
             under: {"id": GROUP, "name": "turnabout-prod", "tags": {}},
-            f"{under}/clusters/turnabout-prod": {**CLUSTER, "mongoDBMajorVersion": "8.0"},
+            f"{under}/clusters/turnabout-prod": {
+                **CLUSTER,
+                "mongoDBMajorVersion": "8.0",
+                "replicationSpecs": [
+                    {"autoScaling": {"compute": {"maxInstanceSize": "M50"}, "diskGB": {"enabled": True}}}
+                ],
+            },
             f"{under}/clusters/turnabout-prod/backup/schedule": {
                 "clusterName": "turnabout-prod",
                 "restoreWindowDays": 2,
             },
-            f"{under}/customDBRoles/roles/mqtt_bos": DECLARED["customDbRole:CustomDbRole"],
+            f"{under}/customDBRoles/roles/mqtt_bos": {"roleName": "mqtt_bos", "actions": told()},
             f"{under}/databaseUsers/x/y": {**DECLARED["databaseUser:DatabaseUser"], "username": arn},
             f"{under}/accessList/a": {"comment": "bos-a", "ipAddress": "155.146.0.9", "cidrBlock": "155.146.0.9/32"},
             f"{under}/maintenanceWindow": {"dayOfWeek": 3, "hourOfDay": 4},
@@ -115,14 +140,66 @@ def test_an_address_that_somebody_let_in_is_declared_by_no_program(server: Listi
     assert one.what == "mongodbatlas.ProjectIpAccessList 0.0.0.0/0 is declared by no program"
 
 
+def test_a_network_is_no_node_s_address_whatever_is_written_beside_it(server: Listing) -> None:
+    wide = {"comment": "bos-a", "cidrBlock": "203.0.113.0/24"}
+    server.things = {f"/groups/{GROUP}/accessList/0": wide, **server.things}
+    (one,) = found(server)
+    assert one.what == "mongodbatlas.ProjectIpAccessList 203.0.113.0/24 is declared by no program"
+    assert one.remedies[0].does == f"atlas accessLists delete 203.0.113.0/24 --projectId {GROUP}"
+
+
+def test_what_a_user_may_more_is_found_though_its_own_role_is_still_the_first(server: Listing) -> None:
+    user = server.things[f"/groups/{GROUP}/databaseUsers/x/y"]
+    user["roles"] = [*user["roles"], {"roleName": "atlasAdmin", "databaseName": "admin"}]
+    assert [one.what for one in found(server)] == [
+        "mongodbatlas.DatabaseUser store: roles[atlasAdmin].databaseName is not as declared",
+        "mongodbatlas.DatabaseUser store: roles[atlasAdmin].roleName is not as declared",
+    ]
+
+
+def test_another_role_of_a_user_is_a_change_of_it_and_no_other_user(server: Listing) -> None:
+    server.things[f"/groups/{GROUP}/databaseUsers/x/y"]["roles"] = [{"roleName": "dba", "databaseName": "admin"}]
+    named = {one.about.rpartition(" ")[0] for one in found(server)}
+    assert named == {"prod mongodbatlas.DatabaseUser store"}
+    assert not any(one.removed for one in found(server))
+
+
+def test_a_user_that_nobody_declares_is_printed_with_the_command_that_removes_it(server: Listing) -> None:
+    roles = [{"roleName": "readWriteAnyDatabase", "databaseName": "admin"}]
+    server.things[f"/groups/{GROUP}/databaseUsers/admin/eve"] = {
+        "username": "eve", "databaseName": "$external", "roles": roles,
+    }  # fmt: skip
+    (one,) = found(server)
+    assert one.what == "mongodbatlas.DatabaseUser $external/eve is declared by no program"
+    assert one.why.startswith("It is in prod's project in Atlas")
+    assert one.remedies[0].does == f"atlas dbusers delete eve --authDB '$external' --projectId {GROUP}"
+
+
+def test_the_order_in_which_a_role_s_actions_are_told_is_no_difference(server: Listing) -> None:
+    role = server.things[f"/groups/{GROUP}/customDBRoles/roles/mqtt_bos"]
+    server.things[f"/groups/{GROUP}/customDBRoles/roles/mqtt_bos"] = {**role, "actions": [*reversed(role["actions"])]}
+    assert found(server) == []
+
+
+def test_a_role_and_how_a_cluster_grows_are_compared_though_the_api_calls_them_otherwise(server: Listing) -> None:
+    server.things[f"/groups/{GROUP}/customDBRoles/roles/mqtt_bos"]["actions"][0]["resources"][0]["db"] = "admin"
+    growth = server.things[f"/groups/{GROUP}/clusters/turnabout-prod"]["replicationSpecs"][0]["autoScaling"]
+    growth["compute"]["maxInstanceSize"], growth["diskGB"]["enabled"] = "M200", False
+    assert sorted(one.about.rpartition(" ")[2] for one in found(server)) == [
+        "actions[INSERT].resources[0].databaseName",
+        "replicationSpecs[0].autoScaling.computeMaxInstanceSize",
+        "replicationSpecs[0].autoScaling.diskGbEnabled",
+    ]
+
+
 def test_a_backup_that_was_switched_off_and_a_role_that_grew_are_found_by_their_paths(server: Listing) -> None:
     server.things[f"/groups/{GROUP}/clusters/turnabout-prod"]["terminationProtectionEnabled"] = False
     server.things[f"/groups/{GROUP}/customDBRoles/roles/mqtt_bos"] = {
-        "roleName": "mqtt_bos", "actions": [{"action": "REMOVE", "resources": []}],
+        "roleName": "mqtt_bos", "actions": [*told(), {"action": "REMOVE"}],
     }  # fmt: skip
     assert sorted((one.severity, one.what) for one in found(server)) == [
         (Severity.HIGH, "mongodbatlas.AdvancedCluster store: terminationProtectionEnabled is not as declared"),
-        (Severity.HIGH, "mongodbatlas.CustomDbRole store: actions[0].action is not as declared"),
+        (Severity.HIGH, "mongodbatlas.CustomDbRole store: actions[REMOVE].action is not as declared"),
     ]
 
 

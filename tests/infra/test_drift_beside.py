@@ -97,7 +97,7 @@ CHANGES: dict[str, tuple[Do, Do, str, Severity]] = {
     "make a role mighty": (
         lambda prod: role(prod, "attach_role_policy", PolicyArn=ADMIN),
         lambda prod: role(prod, "detach_role_policy", PolicyArn=ADMIN),
-        f"aws.iam.RolePolicyAttachment nodes-bos-0f1e2d|{ADMIN} is declared by no program",
+        f"aws.iam.RolePolicyAttachment nodes-BOS-0f1e2d|{ADMIN} is declared by no program",
         Severity.HIGH),
     "open the bucket": (
         lambda prod: doors(prod, False), lambda prod: doors(prod, True),

@@ -15,11 +15,13 @@ import urllib.parse
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar, Self
+from urllib.parse import parse_qs
 
 from tests.infra.provider.kinds import Json
 
 VERSION = "application/vnd.atlas.2025-03-12+json"
 CLUSTER = re.compile(r"/groups/\w+/(?:clusters|flexClusters)/[\w-]+")
+LISTS, BY_NAME = re.compile(r"/groups/\w+/(?:clusters|databaseUsers|customDBRoles/roles|accessList)"), "/groups/byName/"
 
 
 class AtlasRefused(Exception):
@@ -62,7 +64,18 @@ class AdminApi:
             return getattr(self, f"_{verb.lower()}")(path, said)  # type: ignore[no-any-return]  # a verb's own method
 
     def _get(self, path: str, _: Any) -> tuple[int, Json]:
+        path, _, query = path.partition("?")
+        if path.startswith(BY_NAME):
+            projects = [one for key, one in self.things.items() if key.count("/") == 2]
+            return next(((200, one) for one in projects if one["name"] == path.removeprefix(BY_NAME)), missing(path))
+        if LISTS.fullmatch(path):
+            return 200, page([one for key, one in self.things.items() if self.is_in(key, path)], parse_qs(query))
         return (200, self.things[path]) if path in self.things else missing(path)
+
+    def is_in(self, key: str, folder: str) -> bool:
+        """Whether a thing is one of a folder's own, and not something of one of them."""
+        depth = 2 if folder.endswith("/databaseUsers") else 1
+        return key.startswith(f"{folder}/") and key.removeprefix(folder).count("/") == depth
 
     def _post(self, path: str, said: Any) -> tuple[int, Json]:
         thing: Json = dict(said[0] if isinstance(said, list) else said)
@@ -80,6 +93,7 @@ class AdminApi:
             thing["endpointServiceName"] = f"com.amazonaws.vpce.us-east-1.vpce-svc-{thing['id']}"
             place = f"{path}/{thing['id']}"
         else:
+            thing |= addresses(thing) if path.endswith("/accessList") else {}
             place = f"{path}/{named(thing)}"
         if place in self.things:
             return 409, refusal("DUPLICATE", f"{place} exists already.")
@@ -93,7 +107,8 @@ class AdminApi:
         alone = path.endswith(("/maintenanceWindow", "/backup/schedule", "/encryptionAtRest"))
         if path not in self.things and not alone:
             return missing(path)
-        self.things[path] = self.things.get(path, {}) | said
+        named = {"clusterName": path.split("/")[-3]} if path.endswith("/backup/schedule") else {}
+        self.things[path] = self.things.get(path, {}) | named | said
         return 200, self.things[path]
 
     def _delete(self, path: str, _: Any) -> tuple[int, Json]:
@@ -109,11 +124,23 @@ class AdminApi:
         return 204, {}
 
 
+def page(every: list[Json], asked: dict[str, list[str]]) -> Json:
+    number, size = (int(asked.get(key, [one])[0]) for key, one in (("pageNum", "1"), ("itemsPerPage", "100")))
+    return {"results": every[(number - 1) * size : number * size], "totalCount": len(every)}
+
+
+def addresses(entry: Json) -> Json:
+    """What the API adds to an entry of the access list: a single address is a network too, and the other way."""
+    if "ipAddress" in entry:
+        return {"cidrBlock": f"{entry['ipAddress']}/32"}
+    return {"ipAddress": one.removesuffix("/32")} if (one := entry.get("cidrBlock", "")).endswith("/32") else {}
+
+
 def named(thing: Json) -> str:
     if "username" in thing:
         return "/".join(urllib.parse.quote(thing[key], safe="") for key in ("databaseName", "username"))
     return urllib.parse.quote(
-        next(str(thing[key]) for key in ("name", "roleName", "ipAddress", "id") if key in thing), safe=""
+        next(str(thing[key]) for key in ("name", "roleName", "ipAddress", "cidrBlock", "id") if key in thing), safe=""
     )
 
 

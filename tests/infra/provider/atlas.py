@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 from urllib.parse import quote
 
 from tests.infra.provider.kinds import Json, Kind
@@ -52,6 +52,36 @@ class Atlas(Kind):
         self.cloud.atlas.call("DELETE", id)
 
 
+def renamed(value: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {names.get(key, key): renamed(inner, names) for key, inner in value.items()}
+    return [renamed(inner, names) for inner in value] if isinstance(value, list) else value
+
+
+def grown(value: Any, scaled: Callable[[Json], Json]) -> Any:
+    """A cluster with how it grows spelled otherwise."""
+    if isinstance(value, dict):
+        return {key: scaled(inner) if key == "autoScaling" else grown(inner, scaled) for key, inner in value.items()}
+    return [grown(inner, scaled) for inner in value] if isinstance(value, list) else value
+
+
+def to_api(scaling: Json) -> Json:
+    """``computeMaxInstanceSize`` is ``maxInstanceSize`` of ``compute``."""
+    told: Json = {}
+    for key, value in scaling.items():
+        part = "diskGB" if key.startswith("diskGb") else "compute"
+        own = key[len(part) :]
+        told.setdefault(part, {})[own[0].lower() + own[1:]] = value
+    return told
+
+
+def from_api(told: Json) -> Json:
+    parts = {"compute": "compute", "diskGB": "diskGb"}
+    return {
+        f"{parts[part]}{own[0].upper()}{own[1:]}": value for part, those in told.items() for own, value in those.items()
+    }
+
+
 class Project(Atlas, token="mongodbatlas:index/project:Project", replaces="orgId"):
     folder = "/groups"
 
@@ -73,6 +103,15 @@ class Cluster(Atlas, token="mongodbatlas:index/advancedCluster:AdvancedCluster",
     folder, key = "/groups/{projectId}/clusters", "name"
     spelled = MappingProxyType({"mongoDbMajorVersion": "mongoDBMajorVersion"})
 
+    def said(self, asked: Json) -> Json:
+        told: Json = grown(super().said(asked), to_api)
+        return told
+
+    def read(self, id: str, asked: Json) -> Json | None:
+        found = super().read(id, asked)
+        told: Json | None = None if found is None else grown(found, from_api)
+        return told
+
     def more(self, found: Json) -> Json:
         return {key: found[key] for key in ("clusterId", "connectionStrings", "stateName")}
 
@@ -88,6 +127,14 @@ class FlexCluster(Cluster, token="mongodbatlas:index/flexCluster:FlexCluster", r
 
 class CustomDbRole(Atlas, token="mongodbatlas:index/customDbRole:CustomDbRole", replaces="projectId roleName"):
     folder, key = "/groups/{projectId}/customDBRoles/roles", "roleName"
+
+    def said(self, asked: Json) -> Json:
+        told: Json = renamed(super().said(asked), {"databaseName": "db", "collectionName": "collection"})
+        return told
+
+    def read(self, id: str, asked: Json) -> Json | None:
+        found: Json | None = renamed(super().read(id, asked), {"db": "databaseName", "collection": "collectionName"})
+        return found
 
 
 class DatabaseUser(
