@@ -13,6 +13,7 @@ from typing import Any
 
 from controller.drift.finding import Cause, Difference, Finding, Kind, Remedy, Severity, State
 from controller.drift.resources import listed
+from controller.judge.samples import OTHER
 from controller.rollout import rows
 from controller.rollout.rows import Row
 
@@ -160,6 +161,7 @@ def shown(left: str, right: str, app: str, about: str, what: str, values: Mappin
 
 def never_asked(left: str, right: str, app: str, paths: list[str], load: Load) -> Finding:
     counts = {path: f"{load.paths[path]:,} requests" for path in paths}
+    named = listed(["what no check names" if path == OTHER else path for path in paths])
     return Finding(
         kind=Kind.TRAFFIC,
         about=f"{left}:{right} {app} paths {' '.join(paths)}",
@@ -167,8 +169,8 @@ def never_asked(left: str, right: str, app: str, paths: list[str], load: Load) -
         odd=(right,),
         severity=Severity.MEDIUM,
         state=State.UNEXPLAINED,
-        why=f"Nobody asked {left} for {listed(paths)} while it was watched: a release was never rehearsed on it.",
+        why=f"Nobody asked {left} for {named} while it was watched: a release was never rehearsed on it.",
         differences=tuple(Difference(path, {left: "never", right: count}) for path, count in counts.items()),
-        values={left: "never", right: listed(paths)},
+        values={left: "never", right: named},
         remedies=(Remedy(f"let {left} be asked too", f"apps/{app}/release.toml: synthetic"),),
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 CLOUD, ATLAS, STORE, FLEET, PROGRAM, WAIVER = "cloud", "atlas", "store", "fleet", "program", "waiver"
 SKIP, CLOCK, PACKAGE = "bring a release past stage", "set the clock wrong", "install a newer package"
+ASK = "ask prod for something else"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,7 @@ def fleet(chance: random.Random) -> Iterator[Change]:
         node = chance.choice(nodes)
         yield Change(FLEET, name, (expects.format(node),), (node,))
     yield Change(FLEET, SKIP, ("history stage:prod toy",))
+    yield Change(FLEET, ASK, ("traffic stage:prod toy paths other",))
 
 
 def store() -> Iterator[Change]:

@@ -20,13 +20,13 @@ from controller.glass.drifting import look
 from controller.glass.siting import Wanted
 from controller.model import Phase
 from controller.site import load_site
-from tests.drift_suite.changes import CLOCK, PACKAGE, SKIP, Change
+from tests.drift_suite.changes import ASK, CLOCK, PACKAGE, SKIP, Change
 from tests.drift_suite.rooms import Plain, planted
 from tests.integration import toy
-from tests.integration.small import HERE, TOY, Place, Small, begin, discard, git, wait
+from tests.integration.small import HERE, TOY, Place, Small, begin, clients_fronts, discard, git, wait
 from tests.integration.test_artifacts import wheel
 
-KINDS = (Kind.RELEASE, Kind.RUNTIME, Kind.HISTORY)
+KINDS = (Kind.RELEASE, Kind.RUNTIME, Kind.HISTORY, Kind.TRAFFIC)
 HERE_TOO = ("git push", "turnabout node mend")
 """What a finding prints that is run here as it stands, beside the node program's own words."""
 
@@ -97,18 +97,28 @@ class Fleet(Plain):
                 "root": str(self.prod.root(name)), "running": said["running"], "staged": said["staged"],
                 "generation": said["generation"],
             }  # fmt: skip
-        program = self.small.platform.outputs["prod"].program
-        where.write_text(json.dumps({"nodes": nodes, "program": program, "clone": str(self.prod.clone)}))
+        outputs = self.small.platform.outputs["prod"]
+        fronts = [front for node in outputs.nodes for front in clients_fronts(node)]
+        facts = {"nodes": nodes, "program": outputs.program, "clone": str(self.prod.clone), "fronts": fronts}
+        where.write_text(json.dumps(facts))
         return where
 
     def plant(self, change: Change) -> None:
-        if change.name == SKIP:
+        if change.name in (SKIP, ASK):
             self.start()
         else:
             self.saved = kept(self.prod.root(change.given[0]))
+        if change.name == ASK:
+            self.rehearse()
         planted(change, str(self.facts()), {"PYTHONPATH": str(HERE)})
-        if change.name == SKIP:
+        if change.name in (SKIP, ASK):
             self.prod.until(self.prod.head(), Phase.PROMOTED, 120)
+
+    def rehearse(self) -> None:
+        """A release goes through stage, and prod begins with it: what prod is asked meanwhile counts."""
+        commit = self.stage.change("Go on again", toy.good("rehearsed"))
+        self.stage.until(commit, Phase.PROMOTED, 120)
+        git(self.stage.clone, "push", "--quiet", "origin", f"{commit}:prod")
 
     def look(self) -> list[Finding]:
         site = load_site(self.small.root / "both.toml")

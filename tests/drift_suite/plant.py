@@ -9,13 +9,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.drift_suite.changes import ATLAS, CLOCK, CLOUD, FLEET, PACKAGE, PROGRAM, PROGRAMS, SKIP, STORE, WAIVER
+from tests.drift_suite.changes import ASK, ATLAS, CLOCK, CLOUD, FLEET, PACKAGE, PROGRAM, PROGRAMS, SKIP, STORE, WAIVER
 from tests.drift_suite.plant_atlas import in_atlas
 
 EVERYWHERE = {"IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+ASKING_SECONDS, ASKING_PAUSE = 40.0, 0.1
+"""For how long somebody asks prod for something else, while a release is rolled out there."""
 WRONG_CLOCK, WRONG_BY = Path(__file__).with_name("wrong_clock.c"), 47
 """What the programs of a node load that has the wrong time, and by how many seconds it is wrong."""
 OTHER = "arn:aws:iam::666666666666:root"
@@ -145,6 +150,9 @@ def in_fleet(name: str, facts: dict[str, Any], node: str) -> None:
         subprocess.run([*git, "commit", "--quiet", "--all", "--message", "Straight to prod"], check=True)
         subprocess.run([*git, "push", "--quiet", "origin", "prod"], check=True)
         return
+    if name == ASK:
+        asked_for_parts(facts["fronts"])
+        return
     known = facts["nodes"][node]
     root, running = Path(known["root"]), known["running"]
     tree = root / "store" / "releases" / running.removeprefix("sha256:") / "tree" / "apps" / "toy"
@@ -185,6 +193,18 @@ def in_fleet(name: str, facts: dict[str, Any], node: str) -> None:
             (root / "instead").write_text(f"export DPKG_ADMINDIR={own}\n")
         case _:
             raise LookupError(name)
+
+
+def asked_for_parts(fronts: list[str]) -> None:
+    end, number = time.monotonic() + ASKING_SECONDS, 0
+    while time.monotonic() < end:
+        number += 1
+        for front in fronts:
+            try:
+                urllib.request.urlopen(f"http://{front}/parts/{number}", timeout=4).read()
+            except (urllib.error.URLError, OSError):
+                continue  # a node that is being changed serves nobody
+        time.sleep(ASKING_PAUSE)
 
 
 def in_store(name: str, port: int) -> None:

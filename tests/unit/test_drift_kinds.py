@@ -247,6 +247,9 @@ def test_what_stage_is_never_asked_is_a_finding_and_a_handful_of_requests_is_non
     stage, prod = Load(3, 10.0, {"GET /": 200}), Load(9, 10.0, {"GET /": 900, "POST /orders": 50, "GET /odd": 2})
     (one,) = [f for f in traffic.findings("stage", "prod", {"c": stage}, {"c": prod}, {}) if f.open]
     assert (one.what, one.values["prod"]) == ("prod is asked what stage never is", "POST /orders")
+    prod = Load(9, 10.0, {"GET /": 900, "other": 50})
+    (one,) = [f for f in traffic.findings("stage", "prod", {"c": stage}, {"c": prod}, {}) if f.open]
+    assert one.why.startswith("Nobody asked stage for what no check names while it was watched")
 
 
 def test_who_asks_for_what_and_how_much_is_said_where_it_is_not_alike_and_is_no_fault() -> None:
