@@ -86,7 +86,8 @@ class EnvironmentLoop:
 
     @property
     def drift_every(self) -> float:
-        return self._environment.drift_every
+        """From any thread. 0: no look; so before the first promotion, when there is nothing in force to look at."""
+        return self._environment.drift_every if self._record.standing.promoted else 0.0
 
     @property
     def rolling(self) -> bool:
