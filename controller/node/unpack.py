@@ -60,7 +60,9 @@ def unpack(blob: Path, place: Path) -> None:
         links = {member.name.rstrip("/") for member in members if member.issym()}
         for member in members:
             if not (is_plain(member) and stays_inside(member, links)):
-                raise Refused("unsafe tar", f"The blob's member {member.name} is no plain file, or leads out of its release.")
+                raise Refused(
+                    "unsafe tar", f"The blob's member {member.name} is no plain file, or leads out of its release."
+                )
             member.mode = (member.mode | (0o700 if member.isdir() else 0o600)) & 0o755
             member.uid, member.gid, member.uname, member.gname = os.getuid(), os.getgid(), "", ""
         if hasattr(tarfile, "data_filter"):
